@@ -1,0 +1,120 @@
+/* generate.h - one request: prompt in, text out, speculation decided on the way.
+ *
+ * One iteration:  drafter.propose -> policy.next -> session.forward -> accept
+ *                 -> session.commit, emit -> drafter.observe, policy.observe
+ *
+ * Without an expert budget the text is byte-identical with speculation on or off. */
+#ifndef SLUICE_GENERATE_H
+#define SLUICE_GENERATE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sluice/sampler.h"
+#include "sluice/session.h"
+#include "sluice/tokenizer.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SL_DRAFT_MAX 64 /* drafted rows in one pass, whatever is asked for */
+
+typedef enum sl_spec_type { SL_SPEC_NONE, SL_SPEC_NGRAM } sl_spec_type;
+
+typedef enum sl_stop_reason {
+    SL_STOP_EOG,      /* the model ended its turn                       */
+    SL_STOP_STRING,   /* a stop string appeared (it is not emitted)     */
+    SL_STOP_LENGTH,   /* max_tokens                                     */
+    SL_STOP_CONTEXT,  /* the session is full                            */
+    SL_STOP_CALLER,   /* on_text returned non-zero, or *cancel was set  */
+    SL_STOP_ERROR     /* the call failed; tokens before it were emitted */
+} sl_stop_reason;
+
+/* "eog", "string", "length", "context", "caller", "error" */
+SL_API const char *sl_stop_reason_name(sl_stop_reason reason);
+
+typedef struct sl_iteration { /* one record of a request's trace */
+    int32_t index;            /* 0 is the first iteration after the prompt              */
+    int32_t position;         /* committed tokens before it                             */
+    int32_t k;                /* drafted tokens the policy asked for                    */
+    int32_t drafted;          /* drafted rows verified, <= k                            */
+    int32_t accepted;         /* of those, kept                                         */
+    int32_t match;            /* length of the drafter's match, 0 if none               */
+    int32_t experts;          /* distinct (layer, expert) pairs executed                */
+    const char *phase;        /* policy phase and reason, static strings                */
+    const char *reason;
+    double utility;           /* the policy's latest utility, NaN if none yet           */
+    uint64_t draft_ns;
+    uint64_t pass_ns;
+    uint64_t other_ns;        /* sampling, commit, emitting, policy                     */
+} sl_iteration;
+
+typedef struct sl_generate_params {
+    int32_t max_tokens; /* tokens to emit; < 0: until the context is full. Default -1 */
+    sl_sampling sampling;
+    int ignore_eos;     /* ban every end-of-generation token                          */
+    const char *const *stop; /* [n_stop] stop strings, UTF-8, none empty              */
+    int32_t n_stop;
+
+    sl_spec_type spec_type;  /* default SL_SPEC_NGRAM                                 */
+    const char *spec_policy; /* "off", "static:K", "cascade" (default)                */
+    int32_t draft_max;       /* most drafted rows per pass, 0 .. SL_DRAFT_MAX; -1: the policy's */
+    int32_t ngram_min;       /* shortest and longest suffix match, 1 .. 16; default 2, 5 */
+    int32_t ngram_max;
+    sl_budget budget;        /* default off                                           */
+
+    /* Emitted text, whole UTF-8 characters only (bytes that are no UTF-8 pass through
+     * once that is certain), at most one call per emitted token. Non-zero stops. */
+    int (*on_text)(void *user, const char *bytes, size_t n);
+    /* One call per iteration, after it. */
+    void (*on_iteration)(void *user, const sl_iteration *record);
+    /* Prompt tokens evaluated so far. */
+    void (*on_prompt)(void *user, int32_t done, int32_t total);
+    void *user;
+    const volatile int *cancel; /* polled once per pass; non-zero stops cleanly; may be NULL */
+} sl_generate_params;
+
+SL_API sl_generate_params sl_generate_params_default(void);
+
+typedef struct sl_generate_stats {
+    int32_t prompt_tokens;
+    int32_t tokens;      /* emitted, the end-of-generation token not counted           */
+    int32_t passes;      /* decode passes, the prompt's not counted                    */
+    int64_t rows;        /* rows in those passes                                       */
+    int64_t drafted;     /* drafted rows verified                                      */
+    int64_t accepted;    /* drafted rows kept                                          */
+    int64_t k_histogram[SL_DRAFT_MAX + 1]; /* passes by drafted rows verified          */
+    int64_t phase_passes_test;  /* passes the policy spent testing                     */
+    double utility_mean; /* over iterations that drafted; NaN if none did              */
+    double experts_per_layer_pass; /* distinct experts, mean over layers and passes    */
+    double prompt_seconds;
+    double decode_seconds;
+    double draft_seconds;  /* parts of decode_seconds                                  */
+    double verify_seconds; /* passes with drafted rows                                 */
+    double plain_seconds;  /* passes without                                           */
+    double test_seconds;   /* iterations of test phases, drafting included             */
+    double weight_bytes;   /* read by decode passes                                    */
+    double kv_bytes;
+    int lossy;             /* a budget was in force                                    */
+    double budget_mass;    /* routing mass kept in budgeted passes, mean; 1 without    */
+    uint64_t logits_hash;  /* of the logits each emitted token was chosen from, in order */
+    uint64_t token_hash;   /* of the emitted token ids                                 */
+    sl_stop_reason stop;
+} sl_generate_stats;
+
+/* Check everything in params that can be wrong; SL_E_ARG names it. */
+SL_API SL_MUST_USE sl_status sl_generate_check(const sl_model *model,
+                                               const sl_generate_params *params, sl_error *err);
+
+/* Evaluate prompt [n_prompt >= 1] above the session's committed tokens, then generate.
+ * stats is always filled in. Errors: sl_generate_check()'s; SL_E_CONTEXT if the prompt
+ * does not fit; SL_E_NUMBER, SL_E_NOMEM. Allocates at the start, nothing per token. */
+SL_API SL_MUST_USE sl_status sl_generate(sl_session *session, const sl_token *prompt,
+                                         int32_t n_prompt, const sl_generate_params *params,
+                                         sl_generate_stats *stats, sl_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
