@@ -1,0 +1,49 @@
+/* vocab.h - the tokens of a model: text to ids and back.
+ *
+ *     text -> control tokens cut out -> words (pre-tokenizer pattern) -> BPE merges -> ids
+ *
+ * Byte-level BPE (tokenizer.ggml.model "gpt2"), so any bytes have ids and come back
+ * unchanged. A vocabulary is read-only after opening; every call may run on any number
+ * of threads. It keeps nothing of the file it was read from.
+ *
+ * vocab.c builds and looks up, bpe.c tokenises, pretokenizer.h cuts text into words. */
+#ifndef SL_VOCAB_H
+#define SL_VOCAB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/gguf.h"
+#include "sluice/tokenizer.h"
+
+#define SL_VOCAB_TOKENS_MAX (1 << 22)
+#define SL_VOCAB_TEXT_MAX (1 << 30) /* bytes in one call */
+
+typedef struct sl__vocab sl__vocab;
+
+/* Build the vocabulary of a file. SL_OK and *out (release with sl__vocab_close), or
+ * *out = NULL and
+ *   SL_E_FORMAT  damaged, or a tokenizer that is not supported: err says which are
+ *   SL_E_NOMEM */
+SL_MUST_USE sl_status sl__vocab_open(sl__vocab **out, const sl__gguf *g, sl_error *err);
+
+/* Release and set to NULL. NULL is fine. */
+void sl__vocab_close(sl__vocab **vocab);
+
+int32_t sl__vocab_size(const sl__vocab *vocab);
+
+/* Contracts of sl_tokenize(), sl_token_bytes() and their neighbours in tokenizer.h. */
+SL_MUST_USE sl_status sl__vocab_tokenize(const sl__vocab *vocab, const char *text, size_t n,
+                                         bool parse_special, sl_token *tokens, int32_t max,
+                                         int32_t *n_tokens, sl_error *err);
+const char *sl__vocab_bytes(const sl__vocab *vocab, sl_token token, bool special, size_t *n);
+bool sl__vocab_is_eog(const sl__vocab *vocab, sl_token token);
+sl_token sl__vocab_bos(const sl__vocab *vocab);
+sl_token sl__vocab_eos(const sl__vocab *vocab);
+bool sl__vocab_adds_bos(const sl__vocab *vocab);
+
+/* Every end-of-generation token, ascending; borrowed. */
+const sl_token *sl__vocab_eogs(const sl__vocab *vocab, int32_t *n);
+
+#endif
