@@ -15,11 +15,11 @@ extern "C" {
 #if defined(__GNUC__)
 #define SL_API __attribute__((visibility("default")))
 #define SL_MUST_USE __attribute__((warn_unused_result))
-#define SL_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define SL_PRINTF(at, first) __attribute__((format(printf, at, first)))
 #else
 #define SL_API
 #define SL_MUST_USE
-#define SL_PRINTF(format, first)
+#define SL_PRINTF(at, first)
 #endif
 
 /* X(name, value, http, text). Values are ABI: append, never renumber or reuse. */
