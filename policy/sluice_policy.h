@@ -192,15 +192,15 @@ typedef enum slp_phase {
 #define X(name, value, text) name = value,
     SLP_PHASE_MAP(X)
 #undef X
-        SLP_PHASES = 6 /* how many there are */
 } slp_phase;
 
 typedef enum slp_reason {
 #define X(name, value, text, sentence) name = value,
     SLP_REASON_MAP(X)
 #undef X
-        SLP_REASONS = 14 /* how many there are */
 } slp_reason;
+
+enum { SLP_PHASES = 6, SLP_REASONS = 14 }; /* how many there are */
 
 /* Short names as traces spell them; "?" for values out of range. */
 const char *slp_phase_name(slp_phase phase);
