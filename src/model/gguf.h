@@ -65,7 +65,8 @@
     X(TQ1_0, 34, 256, 54)                                                                          \
     X(TQ2_0, 35, 256, 66)                                                                          \
     X(MXFP4, 39, 32, 17)                                                                           \
-    X(NVFP4, 40, 64, 36)
+    X(NVFP4, 40, 64, 36)                                                                           \
+    X(Q1_0, 41, 128, 18)
 
 typedef enum sl__tensor_type {
 #define X(name, id, elements, bytes) SL_TYPE_##name = (id),
@@ -82,6 +83,30 @@ typedef struct sl__tensor_type_info {
 /* Facts of a type, or NULL for an id that is not in the table. */
 const sl__tensor_type_info *sl__tensor_type_find(uint32_t type);
 
+/* ---- value types ---- */
+
+/* X(name, id, bytes). Strings and arrays have no fixed size: 0. */
+#define SL_GGUF_TYPE_MAP(X)                                                                        \
+    X(U8, 0, 1)                                                                                    \
+    X(I8, 1, 1)                                                                                    \
+    X(U16, 2, 2)                                                                                   \
+    X(I16, 3, 2)                                                                                   \
+    X(U32, 4, 4)                                                                                   \
+    X(I32, 5, 4)                                                                                   \
+    X(F32, 6, 4)                                                                                   \
+    X(BOOL, 7, 1)                                                                                  \
+    X(STRING, 8, 0)                                                                                \
+    X(ARRAY, 9, 0)                                                                                 \
+    X(U64, 10, 8)                                                                                  \
+    X(I64, 11, 8)                                                                                  \
+    X(F64, 12, 8)
+
+typedef enum sl__gguf_type {
+#define X(name, id, bytes) SL_GGUF_##name = (id),
+    SL_GGUF_TYPE_MAP(X)
+#undef X
+} sl__gguf_type;
+
 /* ---- the file ---- */
 
 typedef struct sl__gguf_tensor {
@@ -96,7 +121,16 @@ typedef struct sl__gguf_tensor {
     const unsigned char *data;    /* [size], borrowed from the file                    */
 } sl__gguf_tensor;
 
-typedef struct sl__gguf_key sl__gguf_key; /* gguf.c */
+/* Where a key and its value lie. Read through the getters below. */
+typedef struct sl__gguf_key {
+    const char *name; /* [name_size], not terminated          */
+    uint32_t name_size;
+    uint32_t type;              /* sl__gguf_type of the value            */
+    uint32_t element;           /* of an array's elements, else as type  */
+    uint64_t count;             /* elements; 1 unless an array           */
+    uint64_t at;                /* offset of the key's record            */
+    const unsigned char *value; /* the scalar, string or first element */
+} sl__gguf_key;
 
 /* Read only after parsing; may be shared by threads. */
 typedef struct sl__gguf {
@@ -137,7 +171,8 @@ const sl__gguf_tensor *sl__gguf_find_tensor(const sl__gguf *g, const char *name)
  * _or variants give `fallback` instead. A key of the wrong type or out of range is
  * SL_E_FORMAT in both. On failure *out is untouched. */
 
-bool sl__gguf_has(const sl__gguf *g, const char *key);
+/* The key's record, or NULL. */
+const sl__gguf_key *sl__gguf_find_key(const sl__gguf *g, const char *key);
 
 /* Any integer type; the value must be in lo .. hi. */
 SL_MUST_USE sl_status sl__gguf_i32(const sl__gguf *g, const char *key, int32_t lo, int32_t hi,
@@ -173,7 +208,7 @@ SL_MUST_USE sl_status sl__gguf_str_or_empty(const sl__gguf *g, const char *key,
 typedef struct sl__gguf_array {
     const unsigned char *next; /* first element; moved by sl__gguf_next_string() */
     uint64_t n;                /* elements left                                  */
-    uint32_t type;             /* GGUF value type, private to gguf.c             */
+    uint32_t type;             /* sl__gguf_type of the elements                  */
 } sl__gguf_array;
 
 SL_MUST_USE sl_status sl__gguf_strs(const sl__gguf *g, const char *key, sl__gguf_array *out,
