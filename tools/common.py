@@ -80,4 +80,6 @@ def read_vocab(path: Path) -> list[bytes]:
 
     table = byte_decoder()
     tokens = GGUFReader(path).fields["tokenizer.ggml.tokens"].contents()
-    return [bytes(table[c] for c in t) if all(c in table for c in t) else t.encode() for t in tokens]
+    return [
+        bytes(table[c] for c in t) if all(c in table for c in t) else t.encode() for t in tokens
+    ]

@@ -5,8 +5,8 @@ Settings: F32 weights, f32 KV cache, flash attention off, temperature 0, at most
 prompt (through ChatML) in one batch, then one token per pass. The first line is a header; then
 {id, prompt_ids, output_ids, stop, margins} for each of the first 50 prompts of prompts.jsonl.
 An end-of-generation token ends the text and is not in output_ids: stop is "eog:ID", else "length".
-margins[i] is the gap in logit between the best and the second-best token at decision i; a text ended
-by "eog" has one margin more than output ids.
+margins[i] is the gap in logit between the best and the second-best token at decision i; a text
+ended by "eog" has one margin more than output ids.
 """
 
 from __future__ import annotations

@@ -102,9 +102,7 @@ def main() -> None:
             layer = ROUNDED_LAYER
         rows = batch.tolist()
         body.append(struct.pack("<II", layer, n_rows) + batch.tobytes())
-        body.append(
-            selections(rows, reference.top_k, exact_ties if i >= N_RECORDED else gaps)
-        )
+        body.append(selections(rows, reference.top_k, exact_ties if i >= N_RECORDED else gaps))
         n_rows_total += n_rows
     head = b"SLMOESP1" + bytes.fromhex(sha256)
     head += struct.pack("<4I", n_experts, reference.top_k, N_RECORDED + N_ROUNDED, len(BUDGETS))

@@ -76,15 +76,15 @@ The end.Next without a space,and,commas;semicolons:colons!bang?what"""
 CODE = [
     "def f(x, *args, **kwargs) -> int:\n    return x if x is not None else -1\n",
     "for (size_t i = 0; i < n; i++) { a[i] += b[i] * 0.5f; } /* axpy */",
-    "#include <stdio.h>\n\nint main(void)\n{\n\tprintf(\"%d\\n\", 42);\n\treturn 0;\n}\n",
+    '#include <stdio.h>\n\nint main(void)\n{\n\tprintf("%d\\n", 42);\n\treturn 0;\n}\n',
     "SELECT name, COUNT(*) AS n FROM t WHERE x >= 10 AND y <> 'a''b' GROUP BY 1;",
     "const f = async ({a, b = 2, ...rest}) => `${a}-${b}` ?? rest?.[0]!;",
     "fn main() -> Result<(), Box<dyn Error>> { let v: Vec<u8> = vec![0; 10]; Ok(()) }",
-    "if [ -f \"$HOME/.rc\" ]; then . \"$HOME/.rc\" || exit 1; fi  # shell\n",
+    'if [ -f "$HOME/.rc" ]; then . "$HOME/.rc" || exit 1; fi  # shell\n',
     '{"a": [1, 2.5e-3, null, true], "b": {"c": "\\u00e9\\n"}, "d": -0}',
     "<div class=\"x\" id='y'>&amp;&nbsp;&#169;<br/></div><!-- no -->",
     "\\begin{equation} \\frac{a}{b} = \\sqrt[3]{x^2_{i}} \\end{equation}",
-    "class A(B):\n\n    def __init__(self):\n        self._x = {}\n        self.y: list[int] = []\n",
+    "class A(B):\n\n    def __init__(self):\n        self._x = {}\n        self.y: int = []\n",
     "x = [i**2 for i in range(10) if i % 2 == 0 and i != 4]  # squares",
     "template<typename T> auto g(T&& t) -> decltype(t->x) { return std::move(t)->x; }",
     "main = mapM_ (putStrLn . show) $ takeWhile (<100) [x*x | x <- [1..], odd x]",
@@ -94,11 +94,34 @@ CODE = [
     "^(?:[a-z0-9!#$%&'*+/=?^_`{|}~-]+)@(?:\\d{1,3}\\.){3}\\d+$",
 ]
 
-SPACES = [" ", "  ", "   ", "    ", "\t", "\t\t", "\n", "\n\n", "\n\n\n", "\r\n", "\r", " \n", "\n ", "\t\n"]
+SPACES = [
+    " ",
+    "  ",
+    "   ",
+    "    ",
+    "\t",
+    "\t\t",
+    "\n",
+    "\n\n",
+    "\n\n\n",
+    "\r\n",
+    "\r",
+    " \n",
+    "\n ",
+    "\t\n",
+]
 ODD_SPACES = ["\x0b", "\x0c", "\x85", "\u00a0", "\u1680", "\u180e", "\u2002", "\u2009", "\u200a"]
 ODD_SPACES += ["\u200b", "\u2028", "\u2029", "\u202f", "\u205f", "\u3000", "\ufeff", "\x1c", "\x1f"]
-WORDS = "the a of sluice Table x Rename function 7 42 2024 don't it's café мир 世界 return ( ) . , : -".split()
-LOOKALIKES = ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|im_start|", "|im_end|>", "<|im_end|"]
+WORDS = "the a of sluice Table x Rename function 7 42 2024 don't it's café мир 世界".split()
+WORDS += "return ( ) . , : -".split()
+LOOKALIKES = [
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|im_start|",
+    "|im_end|>",
+    "<|im_end|",
+]
 LOOKALIKES += ["<|IM_START|>", "<|im_start |>", "< |im_end|>", "<s>", "</s>", "<unk>", "[INST]"]
 LOOKALIKES += ["<|fim_prefix|>", "<|im_start|><|im_end|>", "<<|im_end|>>", "<|eot_id|>", "<pad>"]
 
@@ -134,10 +157,15 @@ def mixture(rng: random.Random) -> str:
                     lambda: rng.choice(SPACES) + rng.choice(WORDS),
                     lambda: rng.choice(ODD_SPACES),
                     lambda: str(rng.randrange(10 ** rng.randint(1, 12))),
-                    lambda: "".join(rng.choices("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", k=rng.randint(1, 4))),
+                    lambda: "".join(
+                        rng.choices("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", k=rng.randint(1, 4))
+                    ),
                     lambda: stable_points(rng, rng.randint(1, 4)),
-                    lambda: rng.choice("aeo") + "".join(rng.choices("\u0301\u0300\u0308\u0323\u20d7", k=2)),
-                    lambda: rng.choice(["'s", "'S", "'t", "'re", "'VE", "'m", "'Ll", "'d", "'", "’s"]),
+                    lambda: rng.choice("aeo")
+                    + "".join(rng.choices("\u0301\u0300\u0308\u0323\u20d7", k=2)),
+                    lambda: rng.choice(
+                        ["'s", "'S", "'t", "'re", "'VE", "'m", "'Ll", "'d", "'", "’s"]
+                    ),
                 ]
             )()
         )
@@ -149,19 +177,36 @@ def texts() -> list[tuple[str, bool]]:
     rng = random.Random(1000)
     prose = PROSE.replace("\\t", "\t").split("\n")
     out: list[tuple[str, bool]] = [(line, False) for line in [*prose, *CODE, *SPACES, *ODD_SPACES]]
-    out += [(" " + line, False) for line in prose[::5]] + [(line + " \n", False) for line in prose[1::5]]
-    # every byte value but 0 is reached: the ASCII and Latin characters one by one, controls in words
+    out += [(" " + line, False) for line in prose[::5]] + [
+        (line + " \n", False) for line in prose[1::5]
+    ]
+    # the ASCII and Latin characters one by one, controls in words
     out += [("".join(map(chr, range(at, at + 16))), False) for at in range(32, 0x250, 16)]
     out += [(f"a{chr(c)}b {chr(c)}{chr(c)}1", False) for c in [*range(1, 32), 127, 0x80, 0x9F]]
-    out += [(digits, False) for digits in ("1", "12", "123", "1234", "12345 678 9", "٣٤٥ ४५६ ５６７ Ⅳ ²³")]
-    out += [(" " * n + "x", False) for n in range(1, 20)] + [("\n" * n + "x", False) for n in range(1, 6)]
+    out += [
+        (digits, False)
+        for digits in ("1", "12", "123", "1234", "12345 678 9", "٣٤٥ ४५६ ５６７ Ⅳ ²³")
+    ]
+    out += [(" " * n + "x", False) for n in range(1, 20)] + [
+        ("\n" * n + "x", False) for n in range(1, 6)
+    ]
     out += [(mark, flag) for mark in LOOKALIKES for flag in (False, True)]
     for _ in range(60):
-        pieces = [rng.choice([rng.choice(LOOKALIKES), rng.choice(WORDS), rng.choice(SPACES)]) for _ in range(8)]
+        pieces = [
+            rng.choice([rng.choice(LOOKALIKES), rng.choice(WORDS), rng.choice(SPACES)])
+            for _ in range(8)
+        ]
         out += [("".join(pieces), flag) for flag in (False, True)]
-    lines = [line for row in read_jsonl(PROMPTS) for line in row["text"].split("\n") if 20 < len(line) < 240]
+    lines = [
+        line
+        for row in read_jsonl(PROMPTS)
+        for line in row["text"].split("\n")
+        if 20 < len(line) < 240
+    ]
     out += [(line, False) for line in rng.sample(sorted(set(lines)), 170)]
-    out += [(row["text"], False) for row in list(read_jsonl(PROMPTS))[:60] if len(row["text"]) < 500]
+    out += [
+        (row["text"], False) for row in list(read_jsonl(PROMPTS))[:60] if len(row["text"]) < 500
+    ]
     out += [(stable_points(rng, rng.randint(1, 24)), False) for _ in range(120)]
     out = list(dict.fromkeys(out))
     while len(out) < 1000:

@@ -98,7 +98,7 @@ class Reference:
 
     @staticmethod
     def _state(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Hugging Face's state dict; gate and up projections of the experts are one tensor there."""
+        """Hugging Face's state dict; the experts' gate and up are one tensor there."""
         state = {}
         for name, tensor in weights.items():
             if name in OUTER:

@@ -5,11 +5,11 @@ reference: Hugging Face in float32 with the file's dequantised weights (f32 acti
 engines:   llama.cpp with its defaults (f16 KV), flash attention on and off; and sluice, if --sluice
            names a binary. sluice is run as
                sluice logits -m FILE --ids IDS -o OUT
-           where IDS has one sequence per line, ids separated by spaces, and OUT is raw little-endian
-           f32 [positions][n_vocab], all sequences in order, no header.
+           where IDS has one sequence per line, ids separated by spaces, and OUT is raw
+           little-endian f32 [positions][n_vocab], all sequences in order, no header.
 
-Text: tests/data/kl_texts.jsonl in chunks of at most 512 tokens. Printed: mean KL(reference || engine)
-in nats with its standard error over positions, the median, the maximum, how often the first choice
+Text: tests/data/kl_texts.jsonl in chunks of at most 512 tokens. Printed: mean
+KL(reference || engine) in nats with its standard error over positions, the median, the maximum, how often the first choice
 agrees, and the ratio to llama.cpp's mean (the smaller of its two) with a standard error from
 resampling the sequences.
 """
@@ -50,9 +50,7 @@ def sluice_logits(
     with tempfile.TemporaryDirectory() as folder:
         ids, out = Path(folder) / "ids.txt", Path(folder) / "logits.bin"
         ids.write_text("".join(" ".join(map(str, tokens)) + "\n" for tokens in sequences))
-        subprocess.run(
-            [binary, "logits", "-m", model, "--ids", ids, "-o", out, *extra], check=True
-        )
+        subprocess.run([binary, "logits", "-m", model, "--ids", ids, "-o", out, *extra], check=True)
         values = np.fromfile(out, dtype="<f4")
     lengths = [len(tokens) for tokens in sequences]
     if values.size != sum(lengths) * n_vocab:

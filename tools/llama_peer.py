@@ -103,6 +103,10 @@ class Llama:
             raise RuntimeError(f"llama_decode: {status}")
         return len(tokens) if all_rows else 1
 
+    def wait(self) -> None:
+        """Return when the last pass is really done, for timing."""
+        c.llama_synchronize(self.context)
+
     def logits(self, rows: int) -> np.ndarray:
         """A copy of the last pass's logits, [rows][n_vocab]."""
         pointer = c.llama_get_logits(self.context)

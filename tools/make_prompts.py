@@ -61,7 +61,8 @@ SHOWCASE = [
     "Kofi Chen,Malmo,72,2017-10-08\nYusuf Patel,Nairobi,600,2021-11-10\n"
     "Ines Moreau,Lagos,688,2020-10-02\nLucas Tanaka,Nairobi,765,2019-06-05\n"
     "Uma Khan,Bergen,873,2022-03-11\nDiego Rossi,Tunis,285,2019-04-20",
-    "Write a Python function that returns the sum of the squares of the positive numbers in a list.",
+    "Write a Python function that returns the sum of the squares of the positive numbers "
+    "in a list.",
     "Write a Python function that returns the largest of the odd numbers in a list.",
     "Tell me a bedtime story with a ribbon.",
     "What is the capital of France?",
@@ -93,7 +94,9 @@ def public(folder: Path) -> Iterator[tuple[str, str, str, str]]:
 
 def generated(paths: list[Path]) -> Iterator[tuple[str, str, str, str]]:
     """(task, id, prompt, answer) of the first turn of every generated document."""
-    turn = re.compile(r"<\|im_start\|>user\n(.*?)<\|im_end\|>\n<\|im_start\|>assistant\n(.*?)<\|im_end\|>", re.S)
+    turn = re.compile(
+        r"<\|im_start\|>user\n(.*?)<\|im_end\|>\n<\|im_start\|>assistant\n(.*?)<\|im_end\|>", re.S
+    )
     for number, path in enumerate(paths):
         for i, doc in enumerate(path.read_text(encoding="utf-8").split("<|endoftext|>\n")):
             if not (match := turn.match(doc)):

@@ -1,4 +1,4 @@
-"""The expert budget rule of MoE-Spec (arXiv 2602.16052), written from the paper's description alone.
+"""MoE-Spec's expert budget (arXiv 2602.16052), written from the paper's description alone.
 
 One MoE layer of one verification pass: P[t][e] is row t's softmax over all experts.
 
@@ -7,8 +7,8 @@ One MoE layer of one verification pass: P[t][e] is row t's softmax over all expe
     substitution:  every row takes its top k of P[t] within S
     truncation:    every row takes its top k of P[t]; those outside S are dropped
 
-Rankings within a row also give ties to the lower index. Plain Python, no relation to the C code: the
-golden made with it is what the C code has to reproduce.
+Rankings within a row also give ties to the lower index. Plain Python, no relation to the C code:
+the golden made with it is what the C code has to reproduce.
 """
 
 from __future__ import annotations
