@@ -1,0 +1,32 @@
+/* act.h - activation rows quantised to 8 bits, the partner of quantised weights.
+ *
+ *     q[n_in] int8 | scale[n_in / 32] float | minus_sum[n_in / 32] int32
+ *
+ * x is about scale * q, with q in -127 .. 127 and scale = max |x| / 127 per block of 32.
+ * minus_sum is -(sum of the block's q): kernels that bias signed weights to unsigned
+ * ones start their integer sums from a multiple of it. */
+#ifndef SL_ACT_H
+#define SL_ACT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/panel.h"
+
+static inline size_t sl__act_bytes(int32_t n_in) {
+    return (size_t)n_in + (size_t)(n_in / SL_Q_BLOCK) * (sizeof(float) + sizeof(int32_t));
+}
+
+static inline int8_t *sl__act_quants(void *row) {
+    return row;
+}
+
+static inline float *sl__act_scales(void *row, int32_t n_in) {
+    return (float *)(void *)((uint8_t *)row + n_in);
+}
+
+static inline int32_t *sl__act_minus_sums(void *row, int32_t n_in) {
+    return (int32_t *)(void *)(sl__act_scales(row, n_in) + n_in / SL_Q_BLOCK);
+}
+
+#endif

@@ -1,0 +1,459 @@
+/* kernels_avx2.c - AVX2 + FMA + F16C (Haswell 2013, Zen 1 and later): 8 outputs a register.
+ *
+ * Built with -mavx2 -mfma -mf16c for this file alone, so nothing here may be reached
+ * before select.c has checked the CPU. Only the table is exported. Orders of operations
+ * are kernels_scalar.c's: sixteen lanes are two registers here. */
+#include "kernels/kernels.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "runtime/cpu.h"
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/* Rounding of the float conversions: nearest even, no exceptions raised. */
+#define NEAREST (_MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
+
+enum { HALF = 8 }; /* outputs, or lanes, in one register */
+enum { BLOCK_BYTES_Q8_0 = 544, BLOCK_BYTES_Q4_0 = 288, SCALES_BYTES = 32 };
+
+/* How far ahead weights are asked for: about what one core reads in a memory latency. */
+enum { PREFETCH_BYTES = 4096 };
+
+ALWAYS_INLINE void prefetch(const uint8_t *p, int32_t n) {
+    for (int32_t i = 0; i < n; i += SL_CACHE_LINE)
+        _mm_prefetch((const char *)p + PREFETCH_BYTES + i, _MM_HINT_T0);
+}
+
+/* Sixteen lanes: 16 -> 8 -> 4 -> 2 -> 1. */
+ALWAYS_INLINE float add_lanes(__m256 low, __m256 high) {
+    const __m256 v8 = _mm256_add_ps(low, high);
+    const __m128 v4 = _mm_add_ps(_mm256_castps256_ps128(v8), _mm256_extractf128_ps(v8, 1));
+    const __m128 v2 = _mm_add_ps(v4, _mm_movehl_ps(v4, v4));
+    return _mm_cvtss_f32(_mm_add_ss(v2, _mm_movehdup_ps(v2)));
+}
+
+/* ---- products with quantised weights ---- */
+
+typedef struct act_rows { /* rows of activations, taken apart once per call */
+    const int8_t *q[SL_KERNEL_ROWS];
+    const float *scales[SL_KERNEL_ROWS];
+    const int32_t *minus_sums[SL_KERNEL_ROWS];
+} act_rows;
+
+ALWAYS_INLINE void act_rows_of(act_rows *a, const void *const *x, int32_t n_in, int n) {
+    for (int r = 0; r < n; r++) {
+        void *row = (void *)(uintptr_t)x[r]; /* read only */
+        a->q[r] = sl__act_quants(row);
+        a->scales[r] = sl__act_scales(row, n_in);
+        a->minus_sums[r] = sl__act_minus_sums(row, n_in);
+    }
+}
+
+ALWAYS_INLINE __m256i broadcast4(const int8_t *p) {
+    int32_t four;
+    memcpy(&four, p, sizeof four);
+    return _mm256_set1_epi32(four);
+}
+
+/* Integer dot products of one block, 8 outputs, n rows. maddubs multiplies unsigned by
+ * signed, so the sign of w moves onto x. Nothing saturates: w may be -128, x never is,
+ * so a pair is at most 2 * 128 * 127 = 32512. */
+ALWAYS_INLINE void block_dots_q8_0(__m256i *dots, const int n, const uint8_t *quants,
+                                   const act_rows *a, int32_t b) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    for (int r = 0; r < n; r++)
+        dots[r] = _mm256_setzero_si256();
+    for (int g = 0; g < 8; g++) {
+        const __m256i w = _mm256_loadu_si256((const __m256i *)(quants + 64 * g));
+        const __m256i magnitude = _mm256_abs_epi8(w);
+        for (int r = 0; r < n; r++) {
+            const __m256i x = broadcast4(a->q[r] + b * SL_Q_BLOCK + 4 * g);
+            const __m256i pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(x, w));
+            dots[r] = _mm256_add_epi32(dots[r], _mm256_madd_epi16(pairs, ones));
+        }
+    }
+}
+
+/* Nibbles stay unsigned (0 .. 15) and the bias of 8 comes out of minus_sum. Eight pairs
+ * are added in 16 bits: at most 8 * 2 * 15 * 127 = 30480. */
+ALWAYS_INLINE void block_dots_q4_0(__m256i *dots, const int n, const uint8_t *quants,
+                                   const act_rows *a, int32_t b) {
+    const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
+    for (int r = 0; r < n; r++)
+        dots[r] = _mm256_setzero_si256();
+    for (int g = 0; g < 4; g++) {
+        const __m256i both = _mm256_loadu_si256((const __m256i *)(quants + 64 * g));
+        const __m256i w0 = _mm256_and_si256(both, low);
+        const __m256i w1 = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
+        for (int r = 0; r < n; r++) {
+            const int8_t *q = a->q[r] + b * SL_Q_BLOCK + 4 * g;
+            dots[r] = _mm256_add_epi16(dots[r], _mm256_maddubs_epi16(w0, broadcast4(q)));
+            dots[r] = _mm256_add_epi16(dots[r], _mm256_maddubs_epi16(w1, broadcast4(q + 16)));
+        }
+    }
+    for (int r = 0; r < n; r++)
+        dots[r] = _mm256_add_epi32(_mm256_madd_epi16(dots[r], ones),
+                                   _mm256_slli_epi32(_mm256_set1_epi32(a->minus_sums[r][b]), 3));
+}
+
+/* Outputs in two halves of 8: a half's sums fit the 16 registers there are. */
+ALWAYS_INLINE void matmul_quantised(const int is_q8, const int n, const uint8_t *panels,
+                                    int32_t n_in, int32_t n_panels, const void *const *x,
+                                    float *const *y, int32_t at) {
+    const int32_t block_bytes = is_q8 ? BLOCK_BYTES_Q8_0 : BLOCK_BYTES_Q4_0;
+    act_rows a;
+    act_rows_of(&a, x, n_in, n);
+    const uint8_t *block = panels;
+    for (int32_t p = 0; p < n_panels; p++) {
+        __m256 acc[2][SL_KERNEL_ROWS];
+        for (int r = 0; r < n; r++)
+            acc[0][r] = acc[1][r] = _mm256_setzero_ps();
+        for (int32_t b = 0; b < n_in / SL_Q_BLOCK; b++, block += block_bytes) {
+            prefetch(block, block_bytes);
+            for (int half = 0; half < 2; half++) {
+                const __m256 scale =
+                    _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(block + 16 * half)));
+                const uint8_t *quants = block + SCALES_BYTES + 32 * half;
+                __m256i dots[SL_KERNEL_ROWS];
+                if (is_q8)
+                    block_dots_q8_0(dots, n, quants, &a, b);
+                else
+                    block_dots_q4_0(dots, n, quants, &a, b);
+                for (int r = 0; r < n; r++)
+                    acc[half][r] = _mm256_fmadd_ps(
+                        _mm256_cvtepi32_ps(dots[r]),
+                        _mm256_mul_ps(scale, _mm256_set1_ps(a.scales[r][b])), acc[half][r]);
+            }
+        }
+        for (int r = 0; r < n; r++) {
+            _mm256_storeu_ps(y[r] + at + p * SL_PANEL_ROWS, acc[0][r]);
+            _mm256_storeu_ps(y[r] + at + p * SL_PANEL_ROWS + HALF, acc[1][r]);
+        }
+    }
+}
+
+/* ---- products with float weights ---- */
+
+ALWAYS_INLINE __m256 load_column(const sl__format format, const uint8_t *column, int half) {
+    if (format == SL_FORMAT_F32)
+        return _mm256_loadu_ps((const float *)(const void *)column + HALF * half);
+    const __m128i bits = _mm_loadu_si128((const __m128i *)(column + 16 * half));
+    if (format == SL_FORMAT_F16) return _mm256_cvtph_ps(bits);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+}
+
+/* One half of one panel for n <= 4 rows: even and odd sums are 8 registers. */
+ALWAYS_INLINE void half_panel_floats(const sl__format format, const int n, const uint8_t *panel,
+                                     int32_t n_in, const float *const *rows, float *const *y,
+                                     int32_t at, int half) {
+    const int32_t column_bytes = format == SL_FORMAT_F32 ? 64 : 32;
+    __m256 even[4], odd[4];
+    for (int r = 0; r < n; r++)
+        even[r] = odd[r] = _mm256_setzero_ps();
+    const uint8_t *column = panel;
+    int32_t c = 0;
+    for (; c + 2 <= n_in; c += 2, column += 2 * column_bytes) {
+        if (half == 0) prefetch(column, 2 * column_bytes);
+        const __m256 w0 = load_column(format, column, half);
+        const __m256 w1 = load_column(format, column + column_bytes, half);
+        for (int r = 0; r < n; r++) {
+            even[r] = _mm256_fmadd_ps(w0, _mm256_set1_ps(rows[r][c]), even[r]);
+            odd[r] = _mm256_fmadd_ps(w1, _mm256_set1_ps(rows[r][c + 1]), odd[r]);
+        }
+    }
+    if (c < n_in) {
+        const __m256 w0 = load_column(format, column, half);
+        for (int r = 0; r < n; r++)
+            even[r] = _mm256_fmadd_ps(w0, _mm256_set1_ps(rows[r][c]), even[r]);
+    }
+    for (int r = 0; r < n; r++)
+        _mm256_storeu_ps(y[r] + at + HALF * half, _mm256_add_ps(even[r], odd[r]));
+}
+
+ALWAYS_INLINE void matmul_floats(const sl__format format, const int n, const uint8_t *panels,
+                                 int32_t n_in, int32_t n_panels, const void *const *x,
+                                 float *const *y, int32_t at) {
+    const size_t panel_bytes = (size_t)n_in * (format == SL_FORMAT_F32 ? 64 : 32);
+    const float *rows[SL_KERNEL_ROWS];
+    for (int r = 0; r < n; r++)
+        rows[r] = x[r];
+    const int first = n < 4 ? n : 4;
+    for (int32_t p = 0; p < n_panels; p++, panels += panel_bytes)
+        for (int half = 0; half < 2; half++) {
+            half_panel_floats(format, first, panels, n_in, rows, y, at + p * SL_PANEL_ROWS, half);
+            if (n > 4)
+                half_panel_floats(format, n - 4, panels, n_in, rows + 4, y + 4,
+                                  at + p * SL_PANEL_ROWS, half);
+        }
+}
+
+/* Up to 8 rows share one walk over the panels; more rows take each panel, by then in
+ * cache, 8 at a time. Every row count is compiled on its own. */
+#define MATMUL(name, inner, kind, format)                                                          \
+    static void name(const uint8_t *panels, int32_t n_in, int32_t n_panels, const void *const *x,  \
+                     float *const *y, int32_t n_rows) {                                            \
+        const size_t panel_bytes = sl__format_panel_bytes(format, n_in);                           \
+        const int32_t step = n_rows <= SL_KERNEL_ROWS ? n_panels : 1;                              \
+        for (int32_t p = 0; p < n_panels; p += step, panels += panel_bytes)                        \
+            for (int32_t r = 0; r < n_rows; r += SL_KERNEL_ROWS)                                   \
+                switch (sl__min_i32(SL_KERNEL_ROWS, n_rows - r)) {                                 \
+                    ROWS_CASE(1, inner, kind)                                                      \
+                    ROWS_CASE(2, inner, kind)                                                      \
+                    ROWS_CASE(3, inner, kind)                                                      \
+                    ROWS_CASE(4, inner, kind)                                                      \
+                    ROWS_CASE(5, inner, kind)                                                      \
+                    ROWS_CASE(6, inner, kind)                                                      \
+                    ROWS_CASE(7, inner, kind)                                                      \
+                    ROWS_CASE(8, inner, kind)                                                      \
+                }                                                                                  \
+    }
+#define ROWS_CASE(n, inner, kind)                                                                  \
+    case n:                                                                                        \
+        inner(kind, n, panels, n_in, step, x + r, y + r, p * SL_PANEL_ROWS);                       \
+        break;
+
+MATMUL(matmul_q8_0, matmul_quantised, 1, SL_FORMAT_Q8_0)
+MATMUL(matmul_q4_0, matmul_quantised, 0, SL_FORMAT_Q4_0)
+MATMUL(matmul_f32, matmul_floats, SL_FORMAT_F32, SL_FORMAT_F32)
+MATMUL(matmul_f16, matmul_floats, SL_FORMAT_F16, SL_FORMAT_F16)
+MATMUL(matmul_bf16, matmul_floats, SL_FORMAT_BF16, SL_FORMAT_BF16)
+
+/* ---- activations ---- */
+
+/* Elements i .. i + 15 of a row of n, zero past its end, and back. */
+typedef struct lanes16 {
+    __m256 low, high;
+} lanes16;
+
+ALWAYS_INLINE lanes16 load_lanes(const float *x, int32_t i, int32_t n) {
+    if (n - i >= SL_LANES) return (lanes16){_mm256_loadu_ps(x + i), _mm256_loadu_ps(x + i + HALF)};
+    float padded[SL_LANES] = {0};
+    memcpy(padded, x + i, (size_t)(n - i) * sizeof *x);
+    return (lanes16){_mm256_loadu_ps(padded), _mm256_loadu_ps(padded + HALF)};
+}
+
+ALWAYS_INLINE void store_lanes(float *y, int32_t i, int32_t n, lanes16 v) {
+    if (n - i >= SL_LANES) {
+        _mm256_storeu_ps(y + i, v.low);
+        _mm256_storeu_ps(y + i + HALF, v.high);
+        return;
+    }
+    float padded[SL_LANES];
+    _mm256_storeu_ps(padded, v.low);
+    _mm256_storeu_ps(padded + HALF, v.high);
+    memcpy(y + i, padded, (size_t)(n - i) * sizeof *y);
+}
+
+/* The largest and the sum of eight integers. */
+ALWAYS_INLINE int32_t max_i32(__m256i v) {
+    __m128i m = _mm_max_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0x4e));
+    return _mm_cvtsi128_si32(_mm_max_epi32(m, _mm_shuffle_epi32(m, 0xb1)));
+}
+
+ALWAYS_INLINE int32_t sum_i32(__m256i v) {
+    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
+}
+
+static void quantise(void *row, int32_t n_in, int32_t first, const float *x, int32_t n_blocks) {
+    int8_t *q = sl__act_quants(row) + first * SL_Q_BLOCK;
+    float *scales = sl__act_scales(row, n_in) + first;
+    int32_t *minus_sums = sl__act_minus_sums(row, n_in) + first;
+    const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
+    for (int32_t b = 0; b < n_blocks; b++, x += SL_Q_BLOCK, q += SL_Q_BLOCK) {
+        __m256 v[4];
+        __m256i max8 = _mm256_setzero_si256();
+        for (int i = 0; i < 4; i++) {
+            v[i] = _mm256_loadu_ps(x + HALF * i);
+            max8 = _mm256_max_epi32(max8, _mm256_and_si256(_mm256_castps_si256(v[i]), magnitude));
+        }
+        const float max = _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(max_i32(max8))));
+        scales[b] = max / 127.0f;
+        const int usable = max >= 0x1p-100f && max <= 0x1.fffffep127f;
+        const __m256 inverse = _mm256_set1_ps(127.0f / max);
+        const __m256i keep = _mm256_set1_epi32(usable ? -1 : 0);
+        __m256i sum8 = _mm256_setzero_si256(), w[4];
+        for (int i = 0; i < 4; i++) {
+            w[i] = _mm256_and_si256(keep, _mm256_cvtps_epi32(_mm256_mul_ps(v[i], inverse)));
+            w[i] = _mm256_min_epi32(_mm256_set1_epi32(127), w[i]);
+            w[i] = _mm256_max_epi32(_mm256_set1_epi32(-127), w[i]);
+            sum8 = _mm256_add_epi32(sum8, w[i]);
+        }
+        minus_sums[b] = -sum_i32(sum8);
+        const __m256i packed =
+            _mm256_packs_epi16(_mm256_packs_epi32(w[0], w[1]), _mm256_packs_epi32(w[2], w[3]));
+        const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+        _mm256_storeu_si256((__m256i *)q, _mm256_permutevar8x32_epi32(packed, order));
+    }
+}
+
+static void to_half(uint16_t *out, const float *x, int32_t n) {
+    for (int32_t i = 0; i < n; i += SL_LANES) {
+        const lanes16 v = load_lanes(x, i, n);
+        uint16_t halves[SL_LANES];
+        _mm_storeu_si128((__m128i *)halves, _mm256_cvtps_ph(v.low, NEAREST));
+        _mm_storeu_si128((__m128i *)(halves + HALF), _mm256_cvtps_ph(v.high, NEAREST));
+        memcpy(out + i, halves, (size_t)sl__min_i32(SL_LANES, n - i) * sizeof *out);
+    }
+}
+
+ALWAYS_INLINE __m256 exp_lanes(__m256 x) {
+    x = _mm256_max_ps(_mm256_set1_ps(-87.3f), x); /* this order keeps NaN */
+    x = _mm256_min_ps(_mm256_set1_ps(88.0f), x);
+    const __m256 n =
+        _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(1.44269504088896341f)), NEAREST);
+    __m256 r = _mm256_fmadd_ps(n, _mm256_set1_ps(-0.693359375f), x);
+    r = _mm256_fmadd_ps(n, _mm256_set1_ps(2.12194440e-4f), r);
+    __m256 p = _mm256_set1_ps(1.9875691500e-4f);
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.3981999507e-3f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(8.3334519073e-3f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(4.1665795894e-2f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.6666665459e-1f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(5.0000001201e-1f));
+    const __m256 y =
+        _mm256_add_ps(_mm256_fmadd_ps(p, _mm256_mul_ps(r, r), r), _mm256_set1_ps(1.0f));
+    const __m256i power =
+        _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
+    return _mm256_mul_ps(y, _mm256_castsi256_ps(power));
+}
+
+static void softmax(float *x, int32_t n) {
+    float max = x[0];
+    for (int32_t i = 1; i < n; i++)
+        max = x[i] > max ? x[i] : max;
+    const __m256 maxes = _mm256_set1_ps(max);
+    __m256 low = _mm256_setzero_ps(), high = _mm256_setzero_ps();
+    for (int32_t i = 0; i < n; i += SL_LANES) {
+        lanes16 v = load_lanes(x, i, n);
+        v.low = exp_lanes(_mm256_sub_ps(v.low, maxes));
+        v.high = exp_lanes(_mm256_sub_ps(v.high, maxes));
+        store_lanes(x, i, n, v);
+        v = load_lanes(x, i, n); /* zero past the end: those lanes add nothing */
+        low = _mm256_add_ps(low, v.low);
+        high = _mm256_add_ps(high, v.high);
+    }
+    const float inverse = 1.0f / add_lanes(low, high);
+    for (int32_t i = 0; i < n; i++)
+        x[i] *= inverse;
+}
+
+static void silu_mul(float *y, const float *gate, const float *up, int32_t n) {
+    const __m256 one = _mm256_set1_ps(1.0f), sign = _mm256_set1_ps(-0.0f);
+    for (int32_t i = 0; i < n; i += SL_LANES) {
+        const lanes16 g = load_lanes(gate, i, n), u = load_lanes(up, i, n);
+        const __m256 low = _mm256_add_ps(one, exp_lanes(_mm256_xor_ps(g.low, sign)));
+        const __m256 high = _mm256_add_ps(one, exp_lanes(_mm256_xor_ps(g.high, sign)));
+        store_lanes(y, i, n,
+                    (lanes16){_mm256_mul_ps(_mm256_div_ps(g.low, low), u.low),
+                              _mm256_mul_ps(_mm256_div_ps(g.high, high), u.high)});
+    }
+}
+
+static void rms_norm(float *y, const float *x, const float *weight, int32_t n, float eps) {
+    __m256 low = _mm256_setzero_ps(), high = _mm256_setzero_ps();
+    for (int32_t i = 0; i < n; i += SL_LANES) {
+        const lanes16 v = load_lanes(x, i, n);
+        low = _mm256_fmadd_ps(v.low, v.low, low);
+        high = _mm256_fmadd_ps(v.high, v.high, high);
+    }
+    const float mean = add_lanes(low, high) / (float)n + eps;
+    const float scale = 1.0f / _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(mean)));
+    for (int32_t i = 0; i < n; i++)
+        y[i] = x[i] * scale * weight[i];
+}
+
+/* ---- attention ---- */
+
+ALWAYS_INLINE __m256 load_cell(const int half, const void *cells, size_t i) {
+    if (half) return _mm256_cvtph_ps(_mm_loadu_si128((const void *)((const uint16_t *)cells + i)));
+    return _mm256_loadu_ps((const float *)cells + i);
+}
+
+ALWAYS_INLINE void scores(const int half, float *out, size_t stride, const float *queries,
+                          int32_t n_queries, const void *keys, int32_t n, int32_t head_dim,
+                          float scale) {
+    SL_DCHECK(head_dim % SL_LANES == 0);
+    for (int32_t i = 0; i < n; i++)
+        for (int32_t q = 0; q < n_queries; q++) {
+            const float *query = queries + (size_t)q * (size_t)head_dim;
+            __m256 low = _mm256_setzero_ps(), high = _mm256_setzero_ps();
+            for (int32_t d = 0; d < head_dim; d += SL_LANES) {
+                const size_t at = (size_t)i * (size_t)head_dim + (size_t)d;
+                low = _mm256_fmadd_ps(_mm256_loadu_ps(query + d), load_cell(half, keys, at), low);
+                high = _mm256_fmadd_ps(_mm256_loadu_ps(query + d + HALF),
+                                       load_cell(half, keys, at + HALF), high);
+            }
+            out[(size_t)q * stride + (size_t)i] = add_lanes(low, high) * scale;
+        }
+}
+
+static void scores_f16(float *out, size_t stride, const float *queries, int32_t n_queries,
+                       const void *keys, int32_t n, int32_t head_dim, float scale) {
+    scores(1, out, stride, queries, n_queries, keys, n, head_dim, scale);
+}
+
+static void scores_f32(float *out, size_t stride, const float *queries, int32_t n_queries,
+                       const void *keys, int32_t n, int32_t head_dim, float scale) {
+    scores(0, out, stride, queries, n_queries, keys, n, head_dim, scale);
+}
+
+enum { STRIPE = 8 }; /* registers of out held while walking the cells */
+
+ALWAYS_INLINE void values(const int half, float *out, const float *weights, const void *cells,
+                          int32_t n, int32_t head_dim) {
+    SL_DCHECK(head_dim % SL_LANES == 0);
+    for (int32_t d = 0; d < head_dim; d += STRIPE * HALF) {
+        const int32_t registers = sl__min_i32(STRIPE, (head_dim - d) / HALF);
+        __m256 acc[STRIPE];
+        for (int32_t j = 0; j < registers; j++)
+            acc[j] = _mm256_loadu_ps(out + d + j * HALF);
+        for (int32_t i = 0; i < n; i++) {
+            const __m256 w = _mm256_set1_ps(weights[i]);
+            const size_t at = (size_t)i * (size_t)head_dim + (size_t)d;
+            if (registers == STRIPE)
+                for (int32_t j = 0; j < STRIPE; j++)
+                    acc[j] =
+                        _mm256_fmadd_ps(w, load_cell(half, cells, at + (size_t)j * HALF), acc[j]);
+            else
+                for (int32_t j = 0; j < registers; j++)
+                    acc[j] =
+                        _mm256_fmadd_ps(w, load_cell(half, cells, at + (size_t)j * HALF), acc[j]);
+        }
+        for (int32_t j = 0; j < registers; j++)
+            _mm256_storeu_ps(out + d + j * HALF, acc[j]);
+    }
+}
+
+static void values_f16(float *out, const float *weights, const void *cells, int32_t n,
+                       int32_t head_dim) {
+    values(1, out, weights, cells, n, head_dim);
+}
+
+static void values_f32(float *out, const float *weights, const void *cells, int32_t n,
+                       int32_t head_dim) {
+    values(0, out, weights, cells, n, head_dim);
+}
+
+const sl__kernels sl__kernels_avx2 = {
+    .name = "avx2",
+    .needs = SL_CPU_AVX2,
+    .matmul = {[SL_FORMAT_F32] = matmul_f32,
+               [SL_FORMAT_F16] = matmul_f16,
+               [SL_FORMAT_BF16] = matmul_bf16,
+               [SL_FORMAT_Q8_0] = matmul_q8_0,
+               [SL_FORMAT_Q4_0] = matmul_q4_0},
+    .quantise = quantise,
+    .scores_f16 = scores_f16,
+    .scores_f32 = scores_f32,
+    .values_f16 = values_f16,
+    .values_f32 = values_f32,
+    .softmax = softmax,
+    .silu_mul = silu_mul,
+    .rms_norm = rms_norm,
+    .to_half = to_half,
+};

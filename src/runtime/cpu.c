@@ -1,0 +1,40 @@
+/* cpu.c - feature detection through the compiler's own cpuid tables. */
+#define _GNU_SOURCE /* sched_getaffinity */
+#include "runtime/cpu.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+uint32_t sl__cpu_features(void) {
+    uint32_t features = 0;
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) features |= SL_CPU_AVX2;
+    if (features && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512vnni"))
+        features |= SL_CPU_AVX512;
+#endif
+    return features;
+}
+
+int32_t sl__cpu_cores(void) {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) {
+        const int n = CPU_COUNT(&set);
+        if (n > 0) return n;
+    }
+    const long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (int32_t)n : 1;
+}
+
+uint64_t sl__cpu_last_level_cache(void) {
+#ifdef _SC_LEVEL3_CACHE_SIZE
+    const int names[] = {_SC_LEVEL4_CACHE_SIZE, _SC_LEVEL3_CACHE_SIZE, _SC_LEVEL2_CACHE_SIZE};
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const long bytes = sysconf(names[i]);
+        if (bytes > 0) return (uint64_t)bytes;
+    }
+#endif
+    return 0;
+}
