@@ -16,6 +16,14 @@ extern "C" {
 
 typedef struct sl_model sl_model;
 
+#define SL_TYPES_MAX 16 /* tensor types a file may mix */
+
+typedef struct sl_type_facts { /* what one tensor type holds of a file */
+    char name[16];             /* as GGUF spells it, e.g. "Q8_0"       */
+    int32_t tensors;
+    uint64_t bytes;
+} sl_type_facts;
+
 /* What a model is: its shape and its traffic. Everything here was checked against
  * the file's tensors, so that later code may rely on it. */
 typedef struct sl_model_facts {
@@ -42,6 +50,9 @@ typedef struct sl_model_facts {
     uint64_t bytes_per_token; /* weights one row reads in one pass          */
     uint64_t bytes_dense;     /* of which: read whatever the router says    */
     uint64_t bytes_per_expert; /* one expert of one layer, all its matrices */
+
+    int32_t n_types;
+    sl_type_facts types[SL_TYPES_MAX]; /* [n_types], most bytes first */
 } sl_model_facts;
 
 /* How weights are held in memory while the model is open (docs/performance.md). */
