@@ -76,9 +76,13 @@ static void no_cut_changes_the_text(void **state) {
         "a",        "b",    "ab",   "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x98\x80",
         "\xE2\x82", "\xFF", "\x80", "\n"};
     static const char *const stops[][3] = {
-        {"ab", NULL, NULL},        {"aab", "ba", NULL},
-        {"aaaa", "abab", "b\n"},   {"\xE2\x82\xAC", "a\xC3\xA9", "\n\n"},
-        {"bbbbbbbbb", NULL, NULL}, {"aba", "b", "ababa"},
+        {"bab", "ab", NULL},
+        {"ab", NULL, NULL},
+        {"aab", "ba", NULL},
+        {"aaaa", "abab", "b\n"},
+        {"\xE2\x82\xAC", "a\xC3\xA9", "\n\n"},
+        {"bbbbbbbbb", NULL, NULL},
+        {"aba", "b", "ababa"},
     };
     int stopped_runs = 0;
     for (uint64_t round = 0; round < 3000; round++) {
