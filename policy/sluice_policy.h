@@ -189,13 +189,13 @@ const char *slp_policy_name(slp_policy policy);
     X(SLP_REASON_NO_DRAFTS, 13, "no-drafts", "too few drafts to judge")
 
 typedef enum slp_phase {
-#define X(name, value, text) name = value,
+#define X(name, value, text) name = (value),
     SLP_PHASE_MAP(X)
 #undef X
 } slp_phase;
 
 typedef enum slp_reason {
-#define X(name, value, text, sentence) name = value,
+#define X(name, value, text, sentence) name = (value),
     SLP_REASON_MAP(X)
 #undef X
 } slp_reason;
