@@ -227,15 +227,16 @@ sl__gguf_string sl__gguf_next_string(sl__gguf_array *strings);
 int32_t sl__gguf_i32_at(const sl__gguf_array *numbers, uint64_t i);
 float sl__gguf_f32_at(const sl__gguf_array *numbers, uint64_t i);
 
-/* File offset of a pointer into the file's bytes: for messages about an element. */
-uint64_t sl__gguf_offset(const sl__gguf *g, const void *pointer);
-
 /* Fail about the key or tensor itself, once its meaning is known: the message starts
  * with file, name and offset, then says what the format says.
  *     "m.gguf: key qwen3moe.block_count at offset 1234: 0, expected 1 .. 512" */
 SL_PRINTF(4, 5)
 sl_status sl__gguf_fail_key(const sl__gguf *g, const char *key, sl_error *err, const char *format,
                             ...);
+/* The same, pointing at a byte of the key's value instead of its record. */
+SL_PRINTF(5, 6)
+sl_status sl__gguf_fail_value(const sl__gguf *g, const char *key, const void *value, sl_error *err,
+                              const char *format, ...);
 SL_PRINTF(4, 5)
 sl_status sl__gguf_fail_tensor(const sl__gguf *g, const sl__gguf_tensor *tensor, sl_error *err,
                                const char *format, ...);

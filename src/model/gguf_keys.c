@@ -27,6 +27,17 @@ sl_status sl__gguf_fail_key(const sl__gguf *g, const char *key, sl_error *err, c
     return status;
 }
 
+sl_status sl__gguf_fail_value(const sl__gguf *g, const char *key, const void *value, sl_error *err,
+                              const char *format, ...) {
+    const sl__gguf_subject subject = {"key", key, (int)strlen(key)};
+    const uint64_t at = (uint64_t)((const unsigned char *)value - g->bytes);
+    va_list args;
+    va_start(args, format);
+    const sl_status status = sl__gguf_fail_at(g, subject, at, err, format, args);
+    va_end(args);
+    return status;
+}
+
 sl_status sl__gguf_fail_tensor(const sl__gguf *g, const sl__gguf_tensor *tensor, sl_error *err,
                                const char *format, ...) {
     const sl__gguf_subject subject = {"tensor", tensor->name, (int)strlen(tensor->name)};
@@ -270,8 +281,4 @@ float sl__gguf_f32_at(const sl__gguf_array *numbers, uint64_t i) {
         load_float(numbers->type, numbers->next + i * sl__gguf_type_size(numbers->type), &value);
     SL_ASSERT(is_float);
     return value;
-}
-
-uint64_t sl__gguf_offset(const sl__gguf *g, const void *pointer) {
-    return (uint64_t)((const unsigned char *)pointer - g->bytes);
 }

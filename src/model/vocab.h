@@ -37,6 +37,21 @@ int32_t sl__vocab_size(const sl__vocab *vocab);
 SL_MUST_USE sl_status sl__vocab_tokenize(const sl__vocab *vocab, const char *text, size_t n,
                                          bool parse_special, sl_token *tokens, int32_t max,
                                          int32_t *n_tokens, sl_error *err);
+
+/* A piece of one text. Control tokens are recognised inside a piece that allows it and
+ * never across two; words and merges go on across pieces, as if they were one text. */
+typedef struct sl__text_piece {
+    const char *text;
+    size_t n;
+    bool parse_special;
+} sl__text_piece;
+
+/* As sl__vocab_tokenize() of the pieces' concatenation. */
+SL_MUST_USE sl_status sl__vocab_tokenize_pieces(const sl__vocab *vocab,
+                                                const sl__text_piece *pieces, size_t n_pieces,
+                                                sl_token *tokens, int32_t max, int32_t *n_tokens,
+                                                sl_error *err);
+
 const char *sl__vocab_bytes(const sl__vocab *vocab, sl_token token, bool special, size_t *n);
 bool sl__vocab_is_eog(const sl__vocab *vocab, sl_token token);
 sl_token sl__vocab_bos(const sl__vocab *vocab);
