@@ -1,0 +1,52 @@
+/* engine_options.h - the options of every command that opens a model, and opening it. */
+#ifndef SL_CLI_ENGINE_OPTIONS_H
+#define SL_CLI_ENGINE_OPTIONS_H
+
+#include <stdint.h>
+
+#include "options.h"
+#include "sluice/model.h"
+#include "sluice/session.h"
+
+typedef struct cli_engine {
+    const char *model; /* NULL: the embedded one */
+    const char *isa;
+    int layout; /* sl_weight_layout */
+    int32_t threads;
+    int32_t context;
+    int k_type, v_type; /* sl_kv_type */
+} cli_engine;
+
+cli_engine cli_engine_default(void);
+
+extern const cli_choice cli_layouts[];
+extern const cli_choice cli_kv_types[];
+const char *cli_parse_isa(const char *value, void *target);
+
+#define CLI_OPTION_MODEL(e)                                                                        \
+    CLI_TEXT("-m --model", "FILE", &(e)->model, "GGUF model (default: the embedded one)")
+#define CLI_OPTION_THREADS(e)                                                                      \
+    CLI_INT("-t --threads", "N", &(e)->threads, 0, SL_THREADS_MAX, "threads; 0: one per core")
+#define CLI_OPTION_CONTEXT(e, help) CLI_INT("-c --ctx-size", "N", &(e)->context, 0, 1 << 28, help)
+#define CLI_OPTION_KEYS(e)                                                                         \
+    CLI_CHOICE("-ctk --cache-type-k", "TYPE", &(e)->k_type, cli_kv_types,                          \
+               "keys in the cache: f16 or f32")
+#define CLI_OPTION_VALUES(e)                                                                       \
+    CLI_CHOICE("-ctv --cache-type-v", "TYPE", &(e)->v_type, cli_kv_types,                          \
+               "values in the cache: f16 or f32")
+#define CLI_OPTION_ISA(e)                                                                          \
+    CLI_CUSTOM("--isa", "NAME", &(e)->isa, cli_parse_isa,                                          \
+               "kernel table (default: the best this CPU has)")
+#define CLI_OPTION_LAYOUT(e)                                                                       \
+    CLI_CHOICE("--layout", "HOW", &(e)->layout, cli_layouts,                                       \
+               "weights in memory: packed (copied into panels once),\n"                            \
+               "mapped (read from the file) or auto")
+
+/* Open with progress. CLI_OK, or an exit code after one line on stderr. */
+int cli_open_model(const cli_engine *e, sl_model **out);
+int cli_open_session(const cli_engine *e, const sl_model *model, int32_t context, sl_session **out);
+
+/* The session parameters the options ask for. */
+sl_session_params cli_session_params(const cli_engine *e, int32_t context);
+
+#endif

@@ -1,0 +1,62 @@
+/* main.c - find the subcommand. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd.h"
+#include "message.h"
+#include "options.h"
+#include "sluice/status.h"
+
+static const cli_command *const commands[] = {
+    &cli_cmd_run,
+    &cli_cmd_info,
+    &cli_cmd_tokenize,
+    &cli_cmd_logits,
+};
+
+static void print_usage(FILE *to) {
+    (void)fputs("usage: sluice COMMAND [OPTIONS]\n"
+                "Mixture-of-Experts language models on which speculation pays.\n\n",
+                to);
+    for (int i = 0; i < CLI_COUNT(commands); i++)
+        (void)fprintf(to, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    (void)fputs("\n'sluice COMMAND --help' shows a command's options, "
+                "'sluice --version' the version.\n",
+                to);
+}
+
+static void complain_unknown(const char *name) {
+    const char *best = NULL;
+    size_t nearest = SIZE_MAX;
+    for (int i = 0; i < CLI_COUNT(commands); i++) {
+        size_t n, distance;
+        const char *word = cli_nearest(name, strlen(name), commands[i]->name, &n, &distance);
+        if (!word || distance >= nearest) continue;
+        best = word;
+        nearest = distance;
+    }
+    if (best)
+        cli_complain("unknown command '%s'; did you mean '%s'?", name, best);
+    else
+        cli_complain("unknown command '%s'; 'sluice --help' lists what there is", name);
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) {
+        print_usage(stderr);
+        return CLI_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        print_usage(stdout);
+        return CLI_OK;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        (void)printf("sluice %s\n", sl_version());
+        return CLI_OK;
+    }
+    for (int i = 0; i < CLI_COUNT(commands); i++)
+        if (strcmp(argv[1], commands[i]->name) == 0)
+            return commands[i]->run(commands[i], argc - 1, argv + 1);
+    complain_unknown(argv[1]);
+    return CLI_USAGE;
+}

@@ -1,0 +1,14 @@
+/* trace.h - --spec-trace: one JSON object per iteration and line. */
+#ifndef SL_CLI_TRACE_H
+#define SL_CLI_TRACE_H
+
+#include <stdio.h>
+
+#include "sluice/generate.h"
+
+/* {"iteration":0,"position":41,"k":3,"drafted":3,"accepted":2,"match":5,"experts":96,
+ *  "phase":"set","reason":"...","utility":1.31,"draft_ns":..,"pass_ns":..,"other_ns":..}
+ * utility is null until the policy has one. No allocation; errors stay in the stream. */
+void cli_trace_write(FILE *to, const sl_iteration *record);
+
+#endif
