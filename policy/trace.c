@@ -121,15 +121,18 @@ static slp_status expect_key(slp__reader *r, const char *name, slp_error *err) {
     return status;
 }
 
-/* In a trace a number out of range is a format error like any other. */
+/* In a line a number out of range is a format error like any other. */
+static slp_status as_format(slp_status status, slp_error *err) {
+    if (status == SLP_OK) return SLP_OK;
+    if (err) err->code = SLP_E_FORMAT;
+    return SLP_E_FORMAT;
+}
+
 static slp_status take_u64(slp__reader *r, const char *name, uint64_t max, uint64_t *value,
                            slp_error *err) {
     slp_status status = expect_key(r, name, err);
     if (status != SLP_OK) return status;
-    status = slp__take_number(r, name, 0, max, value, err);
-    if (status == SLP_OK) return SLP_OK;
-    if (err) err->code = SLP_E_FORMAT;
-    return SLP_E_FORMAT;
+    return as_format(slp__take_number(r, name, 0, max, value, err), err);
 }
 
 static slp_status take_i32(slp__reader *r, const char *name, int32_t *value, slp_error *err) {
@@ -226,7 +229,7 @@ static slp_status parse_utility(slp__reader *r, double *utility, slp_error *err)
     slp_status status = expect_key(r, "utility", err);
     *utility = 0;
     if (status != SLP_OK || slp__take(r, "-")) return status;
-    status = slp__take_milli(r, "utility", UTILITY_MILLI_MAX - 1, &milli, err);
+    status = as_format(slp__take_milli(r, "utility", UTILITY_MILLI_MAX - 1, &milli, err), err);
     if (status == SLP_OK) *utility = (double)milli / 1000;
     return status;
 }

@@ -256,7 +256,7 @@ static void a_change_within_the_share_of_the_previous_utility_ends_the_test(void
     cfg.cascade.steady_permille = 500;
     world.utility[2] = 3.0; /* moved by 1.0 = half of 2.0, all exact in binary */
     slp_controller *ctl = begin_test(&mem, &cfg, &world);
-    world_run_phase(&world, ctl);
+    assert_int_equal(world_run_phase(&world, ctl), 8);
     assert_plan(ctl, 2, SLP_PHASE_SET, SLP_REASON_STEADY);
 
     cfg.cascade.steady_permille = 499; /* a third of 3.0 would still be steady */
@@ -269,6 +269,20 @@ static void a_change_within_the_share_of_the_previous_utility_ends_the_test(void
     ctl = begin_test(&mem, &cfg, &world);
     world_run_phase(&world, ctl);
     assert_plan(ctl, 1, SLP_PHASE_SET, SLP_REASON_STEADY);
+}
+
+/* Fails if the first trial is compared with anything: nothing emitted is not steady. */
+static void the_first_trial_is_never_steady(void **state) {
+    (void)state;
+    policy_memory mem;
+    const policy_world world = world_of(1.0);
+    slp_config cfg = cascade_config();
+    cfg.cascade.first_draft_tokens = 3;
+    slp_controller *ctl = begin_test(&mem, &cfg, &world);
+    const slp_step nothing = {3, 0, 0, 4, 32, 0, 1000, 0};
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(slp_observe(ctl, &nothing), SLP_OK);
+    assert_plan(ctl, 2, SLP_PHASE_TEST, SLP_REASON_DOWN);
 }
 
 /* Fails if the count of trials is off by one, or not the configured one. */
@@ -453,6 +467,23 @@ static void a_set_phase_pauses_to_measure_plain_decoding_again(void **state) {
     assert_int_equal(slp_next(ctl).phase, SLP_PHASE_TEST);
 }
 
+/* Fails if plain times left over from an off phase count towards a refresh. */
+static void a_pause_measures_anew_whatever_an_off_phase_measured(void **state) {
+    (void)state;
+    policy_memory mem;
+    policy_world losing = world_of(0.5), winning = world_of(2.0);
+    slp_config cfg = cascade_config();
+    cfg.cascade.plain_refresh_iterations = 40;
+    slp_controller *ctl = begin_test(&mem, &cfg, &losing);
+    world_run_phase(&losing, ctl);
+    world_run_phase(&losing, ctl); /* 4 + 16 iterations, plain times left over */
+    assert_int_equal(world_run_phase(&winning, ctl), 8);
+    assert_int_equal(world_run_phase(&winning, ctl), 12);
+    winning.plain_ns = 3000;
+    assert_int_equal(world_run_phase(&winning, ctl), 4);
+    assert_true(stats_of(ctl).plain_ns == 3000);
+}
+
 /* Fails if a refresh breaks into a test: its trials would use two plain times. */
 static void a_test_is_finished_before_plain_decoding_is_measured_again(void **state) {
     (void)state;
@@ -581,6 +612,7 @@ int main(void) {
         cmocka_unit_test(k_one_at_exactly_one_is_no_loss_and_climbs),
         cmocka_unit_test(any_k_below_one_switches_off_only_if_asked),
         cmocka_unit_test(a_change_within_the_share_of_the_previous_utility_ends_the_test),
+        cmocka_unit_test(the_first_trial_is_never_steady),
         cmocka_unit_test(a_test_has_at_most_four_trials),
         cmocka_unit_test(below_one_the_climb_goes_down_and_goes_on_while_it_rises),
         cmocka_unit_test(a_fall_turns_the_climb_and_meets_what_was_tried),
@@ -591,6 +623,7 @@ int main(void) {
         cmocka_unit_test(off_phases_double_up_to_their_cap),
         cmocka_unit_test(a_winning_test_resets_the_back_off),
         cmocka_unit_test(a_set_phase_pauses_to_measure_plain_decoding_again),
+        cmocka_unit_test(a_pause_measures_anew_whatever_an_off_phase_measured),
         cmocka_unit_test(a_test_is_finished_before_plain_decoding_is_measured_again),
         cmocka_unit_test(a_refresh_due_at_the_end_of_a_set_phase_precedes_the_test),
         cmocka_unit_test(an_off_phase_takes_the_plain_time_from_its_own_iterations),

@@ -285,6 +285,18 @@ static void the_statistics_are_sums_over_the_accepted_steps(void **state) {
     assert_true(stats_of(ctl).phase_ns[SLP_PHASE_TEST] == 3000 + SLP_STEP_NS_MAX);
 }
 
+/* Fails if plain iterations, whose utility is about 1, dilute the mean. */
+static void the_mean_utility_leaves_plain_iterations_out(void **state) {
+    (void)state;
+    policy_memory mem;
+    const policy_world losing = world_of(0.5);
+    const slp_config cfg = cascade_config();
+    slp_controller *ctl = cascade_begin(&mem, &cfg);
+    world_run(&losing, ctl, 100);
+    assert_true(stats_of(ctl).phase_iterations[SLP_PHASE_OFF] > 16);
+    assert_true(stats_of(ctl).utility_mean == 0.5);
+}
+
 /* ---- garbage ------------------------------------------------------------------- */
 
 static slp_config random_config(uint64_t *seed) {
@@ -390,6 +402,7 @@ int main(void) {
         cmocka_unit_test(off_and_static_always_plan_the_same),
         cmocka_unit_test(a_step_that_contradicts_its_plan_is_refused_and_changes_nothing),
         cmocka_unit_test(the_statistics_are_sums_over_the_accepted_steps),
+        cmocka_unit_test(the_mean_utility_leaves_plain_iterations_out),
         cmocka_unit_test(garbage_never_breaks_a_plan_or_a_statistic),
     };
     return cmocka_run_group_tests_name("controller", tests, NULL, NULL);

@@ -11,9 +11,10 @@
     "plain_refresh_iterations=100 first_draft_tokens=1 trial_iterations=4 trials_max=4 "           \
     "trial_drafts_min=2 steady_permille=100 climb_step=1 set_iterations=16 off_growth=2 "          \
     "off_iterations_max=1024 disable_at_any_k=0"
-#define RECORD                                                                                     \
+#define UP_TO_UTILITY                                                                              \
     "i=12 k=3 phase=test reason=up drafted=3 accepted=1 emitted=2 rows=4 experts=120 "             \
-    "draft_ns=1500 pass_ns=2000000 other_ns=7 plain_ns=1000000 utility=0.999"
+    "draft_ns=1500 pass_ns=2000000 other_ns=7 plain_ns=1000000 utility="
+#define RECORD UP_TO_UTILITY "0.999"
 
 static slp_trace_record example_record(void) {
     const slp_trace_record record = {12,
@@ -129,6 +130,13 @@ static const struct {
     {"i=1 k=2 phase=testing reason=up", 14, "expected the name of a phase"},
     {"i=1 k=2 phase=test reason=?", 26, "expected the name of a reason"},
     {"i=1 k=2 phase=test reason=up drafted=1 emitted=1", 39, "expected 'accepted'"},
+    {UP_TO_UTILITY "x", 146, "utility: expected a whole number in 0 .. 1152921504606846"},
+    {UP_TO_UTILITY "1", 147, "expected a point and three digits"},
+    {UP_TO_UTILITY "1,500", 147, "expected a point and three digits"},
+    {UP_TO_UTILITY "1.50", 150, "expected three decimal digits"},
+    {UP_TO_UTILITY "1.5000", 151, "expected three decimal digits, not more"},
+    {UP_TO_UTILITY "1152921504606846.976", 166, "number out of range"},
+    {UP_TO_UTILITY "1.500 ", 151, "expected the end of the line"},
 };
 
 /* Fails if a broken line passes, is blamed at the wrong byte, or is half stored. */
