@@ -1,0 +1,466 @@
+#!/usr/bin/env python3
+"""What a user of the command line sees: messages, exit codes, streams, signals.
+
+    test_cli.py SLUICE [NAME ...]     run all tests, or those whose name contains NAME
+
+Needs Python's standard library, the program and the embedded model it finds by itself.
+Exit codes of the program: 0 fine, 1 the outside world, 2 the command line.
+"""
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+SLUICE = ""
+FOLDER = ""
+STORY = "Tell a story about a river."
+
+
+def sluice(*args, stdin=b"", env=None):
+    """Run to the end; returns (exit code, stdout bytes, stderr text)."""
+    environment = dict(os.environ, **(env or {}))
+    done = subprocess.run([SLUICE, *args], input=stdin, capture_output=True, env=environment,
+                          timeout=120, check=False)
+    return done.returncode, done.stdout, done.stderr.decode("utf-8", "replace")
+
+
+def path(name, content=None):
+    """A file in this run's own folder, written if content is given."""
+    full = os.path.join(FOLDER, name)
+    if content is not None:
+        with open(full, "wb") as f:
+            f.write(content)
+    return full
+
+
+def one_line(text, *words):
+    """A complaint is one line that begins with the program's name and has the words."""
+    assert text.startswith("sluice: "), text
+    assert text.count("\n") == 1 and text.endswith("\n"), text
+    for word in words:
+        assert word in text, f"{word!r} is not in {text!r}"
+
+
+def fails(code, args, *words, stdin=b""):
+    got, out, err = sluice(*args, stdin=stdin)
+    assert got == code, f"{args}: exit code {got}, {err}"
+    assert out == b"", f"{args}: {out!r} on stdout"
+    one_line(err, *words)
+
+
+# ---- help, versions, names ------------------------------------------------------------
+
+
+def test_help_and_version_work_everywhere():
+    code, out, err = sluice("--help")
+    assert code == 0 and err == ""
+    commands = [line.split()[0] for line in out.decode().splitlines() if line.startswith("  ")]
+    assert {"run", "info", "tokenize", "logits"} <= set(commands), commands
+    version = sluice("--version")
+    assert version[0] == 0 and version[1].startswith(b"sluice ")
+    for command in commands:
+        code, out, err = sluice(command, "--help")
+        assert code == 0 and err == "", command
+        assert out.decode().startswith(f"usage: sluice {command} "), command
+        assert max(map(len, out.decode().splitlines())) <= 100, command
+        assert sluice(command, "--version") == version, command
+
+
+def test_help_names_every_promised_option():
+    _, out, _ = sluice("run", "--help")
+    words = set(out.decode().replace(",", " ").split())
+    for flag in """-m --model -p --prompt -f --file -sys --system-prompt -n --predict --n-predict
+                   -c --ctx-size -t --threads --temp --top-k --top-p --min-p -s --seed
+                   --ignore-eos -r --reverse-prompt -ctk --cache-type-k -ctv --cache-type-v
+                   --isa --layout --raw --spec-type --spec-policy --spec-draft-n-max --draft-max
+                   --spec-ngram-min --spec-ngram-max --expert-budget --spec-trace
+                   --stats-json""".split():
+        assert flag in words, flag
+
+
+def test_no_command_shows_the_usage_as_an_error():
+    code, out, err = sluice()
+    assert code == 2 and out == b"" and err.startswith("usage: ")
+
+
+def test_misspelled_names_get_a_suggestion():
+    fails(2, ["rnu"], "'rnu'", "did you mean 'run'?")
+    fails(2, ["frobnicate"], "'frobnicate'", "sluice --help")
+    fails(2, ["run", "--tmep", "1"], "--tmep", "did you mean --temp?")
+    fails(2, ["run", "--tempp=1"], "--tempp;", "did you mean --temp?")
+    fails(2, ["run", "--frobnicate"], "--frobnicate", "sluice run --help")
+    fails(2, ["run", "word"], "'word'")
+    fails(2, ["info", "a", "b"], "'b'")
+
+
+# ---- values ------------------------------------------------------------------------------
+
+BAD_VALUES = [  # flag, value, what the message must say besides both
+    ("-n", "many", "whole number"),
+    ("-n", "1.5", "whole number"),
+    ("-n", "-2", "-1 or more"),
+    ("-n", "99999999999999999999", "whole number"),
+    ("-n", "0x10", "whole number"),
+    ("-n", "", "whole number"),
+    ("-c", "-1", "0 .. "),
+    ("-t", "257", "0 .. 256"),
+    ("--temp", "hot", "a number"),
+    ("--temp", "-0.1", "0 .. "),
+    ("--temp", "nan", "a number"),
+    ("--temp", "1e999", "a number"),
+    ("--top-k", "x", "whole number"),
+    ("--top-p", "0", "above 0 and at most 1"),
+    ("--top-p", "1.01", "above 0 and at most 1"),
+    ("--min-p", "2", "0 .. 1"),
+    ("-s", "-2", "-1 or more"),
+    ("-ctk", "q8_0", "f16 or f32"),
+    ("-ctv", "f64", "f16 or f32"),
+    ("--layout", "upside-down", "auto, packed or mapped"),
+    ("--isa", "mmx", "kernel table"),
+    ("--spec-type", "eagle", "none, ngram-simple or ngram"),
+    ("--spec-policy", "turbo", "off, static:K"),
+    ("--spec-policy", "static", "static:K"),
+    ("--spec-policy", "static:65", "0 .. 64"),
+    ("--spec-draft-n-max", "65", "-1 .. 64"),
+    ("--draft-max", "x", "-1 .. 64"),
+    ("--spec-ngram-min", "0", "1 .. 16"),
+    ("--spec-ngram-max", "17", "1 .. 16"),
+    ("--expert-budget", "moespec", "moespec:B"),
+    ("--expert-budget", "moespec:", "moespec:B"),
+    ("--expert-budget", "moespec:16,round", "substitute|truncate"),
+    ("--spec-trace", "-", "standard output carries the text"),
+    ("--stats-json", "-", "standard output carries the text"),
+]
+
+
+def test_impossible_values_name_flag_value_and_expectation():
+    for flag, value, expected in BAD_VALUES:
+        fails(2, ["run", "-p", "x", flag, value], f"{flag} {value}: expected ", expected)
+        if flag.startswith("--"):
+            fails(2, ["run", "-p", "x", f"{flag}={value}"], f"{flag} {value}: ", expected)
+
+
+def test_missing_and_unwanted_values_are_said():
+    fails(2, ["run", "-p"], "-p: expected TEXT")
+    fails(2, ["run", "-p", "x", "-n"], "-n: expected N")
+    fails(2, ["run", "-p", "--temp", "1"], "-p: expected TEXT", "--temp")
+    fails(2, ["run", "-p", "x", "--raw=yes"], "--raw", "'yes'")
+
+
+def test_options_that_contradict_each_other_are_refused():
+    fails(2, ["run", "-p", "x", "-f", "y"], "-p and -f")
+    fails(2, ["run", "-p", "x", "--raw", "-sys", "y"], "-sys", "--raw")
+    fails(2, ["run", "-p", "x", "--spec-ngram-min", "4", "--spec-ngram-max", "3"],
+          "--spec-ngram-min 4", "--spec-ngram-max", "3")
+    fails(2, ["tokenize", "-p", "x", "--chat", "--special"], "--special", "--chat")
+    fails(2, ["logits", "--ids", "x"], "-o: expected a file")
+    fails(2, ["logits", "-o", "x"], "--ids: expected a file")
+
+
+def test_a_budget_below_the_experts_per_token_is_refused():
+    fails(2, ["run", "-p", "x", "--expert-budget", "moespec:1"], "1")
+
+
+# ---- input --------------------------------------------------------------------------------
+
+
+def test_prompts_that_are_no_text_are_refused_with_the_place():
+    fails(2, ["run", "-p", ""], "-p: expected some text")
+    fails(2, ["run", "-p", "x", "-r", ""], "-r: expected some text")
+    fails(2, ["run", "-p", b"abc\xff"], "-p: ", "byte 3 is 0xFF")
+    fails(2, ["run", "-p", "x", "-sys", b"\xc3"], "-sys: ", "byte 0 is 0xC3")
+    fails(1, ["run"], "standard input: expected some text")
+    fails(1, ["run"], "standard input: expected some text", stdin=b"\n")
+    fails(1, ["run"], "byte 2 is zero", stdin=b"ab\0c")
+    fails(1, ["run", "-f", "-"], "byte 4 is 0xE2", stdin=b"\xf0\x9f\x98\x80\xe2\x28")
+    fails(1, ["run", "-f", path("surrogate", b"a\xed\xa0\x80")], "surrogate: ", "byte 1 is 0xED")
+    fails(1, ["run", "-f", path("missing")], "missing: No such file")
+    fails(1, ["run", "-f", FOLDER], "Is a directory")
+
+
+def test_a_prompt_is_the_same_from_everywhere():
+    args = ["-n", "12", "-s", "1", "-q"]
+    want = sluice("run", "-p", STORY, *args)
+    assert want[0] == 0 and len(want[1]) > 0 and want[2] == "", want
+    text = STORY.encode()
+    assert sluice("run", *args, stdin=text) == want
+    assert sluice("run", *args, stdin=text + b"\n") == want
+    assert sluice("run", "-f", "-", *args, stdin=text) == want
+    assert sluice("run", "-f", path("story", text), *args) == want
+    assert sluice("run", f"--prompt={STORY}", "--predict=12", "--seed=1", "--quiet") == want
+
+
+def test_files_that_are_not_there_or_no_model_are_named():
+    fails(1, ["run", "-p", "x", "-m", path("none.gguf")], "none.gguf")
+    fails(1, ["info", path("none.gguf")], "none.gguf")
+    fails(1, ["run", "-p", "x", "--stats-json", path("no/such/folder")], "no/such/folder")
+    fails(1, ["run", "-p", "x", "--spec-trace", path("no/such/folder")], "no/such/folder")
+    fails(1, ["logits", "--ids", path("ids", b"1 2\n"), "-o", path("no/such/folder")],
+          "no/such/folder")
+
+
+def test_a_damaged_model_is_refused():
+    fails(1, ["run", "-p", "x", "-m", path("text.gguf", b"this is no model\n" * 100)],
+          "text.gguf")
+    fails(1, ["info", path("empty.gguf", b"")], "empty.gguf")
+
+
+def test_output_files_are_opened_before_the_model():
+    fails(1, ["run", "-p", "x", "-m", path("none.gguf"), "--stats-json", path("no/folder")],
+          "no/folder")
+
+
+def test_a_prompt_longer_than_the_context_is_refused():
+    fails(1, ["run", "-p", "word " * 300, "-c", "64"], "-p: ", "64")
+
+
+# ---- running --------------------------------------------------------------------------------
+
+
+def stats_of(*args):
+    stats = path("stats.json")
+    code, out, err = sluice("run", "--stats-json", stats, *args)
+    assert code == 0, err
+    with open(stats, encoding="utf-8") as f:
+        return json.load(f), out, err
+
+
+def test_statistics_have_the_promised_names():
+    stats, out, err = stats_of("-p", STORY, "-n", "20", "-s", "7", "--ignore-eos")
+    for key in """tokens passes rows drafted accepted k_histogram utility_mean
+                  experts_per_layer_pass decode_seconds prompt_seconds stop_reason lossy
+                  budget_mass logits_hash""".split():
+        assert key in stats, key
+    assert stats["tokens"] == 20 and stats["stop_reason"] == "length"
+    assert sum(stats["k_histogram"]) == stats["passes"]
+    assert stats["rows"] == stats["passes"] + stats["drafted"]
+    assert stats["lossy"] is False and len(stats["logits_hash"]) == 16
+    assert stats["settings"]["seed"] == 7
+    assert len(out) > 0 and "20 tokens" in err and "seed 7" in err
+
+
+def test_a_trace_has_one_object_per_iteration():
+    trace = path("trace.jsonl")
+    stats, _, _ = stats_of("-p", STORY, "-n", "16", "--ignore-eos", "--spec-trace", trace)
+    with open(trace, encoding="utf-8") as f:
+        records = [json.loads(line) for line in f]
+    assert len(records) == stats["passes"]
+    assert [r["iteration"] for r in records] == list(range(len(records)))
+    assert sum(r["drafted"] for r in records) == stats["drafted"]
+    assert sum(r["accepted"] for r in records) == stats["accepted"]
+    for key in "k phase utility experts draft_ns pass_ns other_ns match position".split():
+        assert key in records[0], key
+
+
+def test_speculation_changes_no_byte():
+    copying = "Repeat this list: one two three four one two three four one two three four"
+    args = ["-p", copying, "-n", "48", "-s", "3", "--ignore-eos"]
+    plain, text, _ = stats_of(*args, "--spec-policy", "off")
+    assert plain["drafted"] == 0
+    for policy in ["static:4", "static:1", "cascade"]:
+        for threads in ["1", "2"]:
+            stats, out, _ = stats_of(*args, "--spec-policy", policy, "-t", threads)
+            assert out == text, policy
+            assert stats["logits_hash"] == plain["logits_hash"], policy
+            assert stats["token_hash"] == plain["token_hash"], policy
+
+
+def test_a_random_seed_is_shown_and_repeats_the_text():
+    args = ["-p", STORY, "-n", "24", "--ignore-eos", "--temp", "1.5"]
+    first, text, err = stats_of(*args)
+    seed = str(first["settings"]["seed"])
+    assert f"seed {seed}" in err
+    assert stats_of(*args, "-s", seed)[1] == text
+    assert stats_of(*args)[0]["settings"]["seed"] != first["settings"]["seed"]
+
+
+def test_a_budget_is_called_lossy():
+    stats, _, err = stats_of("-p", STORY, "-n", "8", "--expert-budget", "moespec:16,truncate",
+                             "--spec-policy", "static:3")
+    assert stats["lossy"] is True and "LOSSY" in err
+
+
+def test_a_stop_string_ends_the_text_before_it():
+    args = ["-p", STORY, "-n", "60", "-s", "5", "--temp", "0", "--ignore-eos"]
+    _, whole, _ = stats_of(*args)
+    word = whole.decode("utf-8", "replace")[20:24]
+    stats, out, _ = stats_of(*args, "-r", word)
+    assert stats["stop_reason"] == "string", word
+    assert out == whole[:whole.index(word.encode())]
+
+
+def test_no_tokens_is_a_possible_wish():
+    stats, out, _ = stats_of("-p", STORY, "-n", "0")
+    assert stats["tokens"] == 0 and out == b"" and stats["stop_reason"] == "length"
+
+
+def test_the_end_of_the_context_is_said():
+    stats, _, err = stats_of("-p", STORY, "-c", "64", "--ignore-eos")
+    assert stats["stop_reason"] == "context" and "the context is full" in err
+    assert stats["prompt_tokens"] + stats["tokens"] in (64, 65)
+
+
+def test_quiet_leaves_stderr_empty():
+    code, _, err = sluice("run", "-p", STORY, "-n", "2", "-q")
+    assert code == 0 and err == ""
+
+
+# ---- pipes and signals -----------------------------------------------------------------------
+
+
+def start(*args):
+    return subprocess.Popen([SLUICE, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE)
+
+
+def finish(process):
+    """Wait without reading stdout, which may be closed."""
+    err = process.stderr.read().decode("utf-8", "replace")
+    process.stderr.close()
+    return process.wait(timeout=60), err
+
+
+LONG = ["run", "-p", STORY, "-n", "1500", "--ignore-eos", "-s", "1"]
+
+
+def test_a_reader_that_leaves_ends_the_run_quietly():
+    process = start(*LONG)
+    assert len(process.stdout.read(10)) == 10
+    process.stdout.close()
+    code, err = finish(process)
+    assert code == 0, err
+    assert "output " in err and "sluice: " not in err, err
+
+
+def test_ctrl_c_stops_and_still_prints_the_summary():
+    for sent in (signal.SIGINT, signal.SIGTERM):
+        stats = path("interrupted.json")
+        process = start(*LONG, "--stats-json", stats)
+        process.stdout.read(10)
+        process.send_signal(sent)
+        process.stdout.read()
+        process.stdout.close()
+        code, err = finish(process)
+        assert code == 0 and "stopped: interrupted" in err, err
+        with open(stats, encoding="utf-8") as f:
+            record = json.load(f)
+        assert record["stop_reason"] == "caller" and 0 < record["tokens"] < 1500
+
+
+def test_text_arrives_while_it_is_generated():
+    process = start(*LONG)
+    process.stdout.read(1)
+    assert process.poll() is None
+    process.kill()
+    process.stdout.close()
+    finish(process)
+
+
+def test_a_full_disk_is_an_error():
+    if not os.path.exists("/dev/full"):
+        return
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([SLUICE, *LONG, "-q"], stdout=full, stdin=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE, timeout=60, check=False)
+    assert done.returncode == 1
+    one_line(done.stderr.decode(), "standard output: No space left")
+    code, _, err = sluice("run", "-p", "x", "-n", "1", "-q", "--stats-json", "/dev/full")
+    assert code == 1
+    one_line(err, "/dev/full")
+
+
+def test_two_at_once_do_not_disturb_each_other():
+    args = ["run", "-p", STORY, "-n", "40", "-s", "9", "--ignore-eos", "-q", "-t", "8"]
+    want = sluice(*args)[1]
+    pair = [start(*args), start(*args)]
+    for process in pair:
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0 and out == want, err
+
+
+# ---- the other commands ------------------------------------------------------------------------
+
+
+def test_info_tells_people_and_programs_the_same():
+    code, text, err = sluice("info")
+    assert code == 0 and err == ""
+    code, out, err = sluice("info", "--json", "-c", "512")
+    facts = json.loads(out)
+    assert code == 0 and facts["context"] == 512 and facts["session_bytes"] > 0
+    assert facts["experts_per_token"] <= facts["experts"]
+    assert f"{facts['experts_per_token']} of {facts['experts']} per token" in text.decode()
+    assert any(kernel["usable"] for kernel in facts["kernels"])
+    assert sum(t["bytes"] for t in facts["types"]) == facts["weight_bytes"]
+
+
+def test_tokenize_counts_what_it_prints():
+    text = "naïve 😀 text,\n  with <|im_end|> in it"
+    code, out, err = sluice("tokenize", "-p", text)
+    assert code == 0 and err == ""
+    ids = [int(word) for word in out.split()]
+    assert sluice("tokenize", "-p", text, "--count")[1] == b"%d\n" % len(ids)
+    pieces = sluice("tokenize", "--pieces", stdin=text.encode())[1].decode().splitlines()
+    assert [int(line.split("\t")[0]) for line in pieces] == ids
+    special = sluice("tokenize", "-p", text, "--special")[1].split()
+    assert len(special) <= len(ids)
+    chat = sluice("tokenize", "-p", text, "--chat")[1].split()
+    assert len(chat) > len(ids)
+
+
+def test_logits_of_a_line_do_not_depend_on_the_others():
+    vocab = json.loads(sluice("info", "--json")[1])["vocab"]
+    lines = [" ".join(str(i % 200) for i in range(n, 2 * n)) for n in (1, 70, 5)]
+    whole = path("whole.bin")
+    code, out, err = sluice("logits", "--ids", path("ids", "\n".join(lines).encode()), "-o", whole)
+    assert code == 0 and out == b"" and err == "", err
+    with open(whole, "rb") as f:
+        logits = f.read()
+    assert len(logits) == 76 * vocab * 4
+    alone = path("alone.bin")
+    assert sluice("logits", "--ids", "-", "-o", alone, stdin=lines[2].encode())[0] == 0
+    with open(alone, "rb") as f:
+        assert f.read() == logits[71 * vocab * 4:]
+    assert all(abs(x) < 1e6 for x in struct.unpack(f"{vocab}f", logits[:vocab * 4]))
+
+
+def test_bad_ids_are_refused_with_their_line():
+    out = path("bad.bin")
+    for content, words in [(b"1 2\n3 x\n", ["line 2", "'x'"]), (b"-1\n", ["line 1", "'-1'"]),
+                           (b"999999999\n", ["line 1"]), (b"\n\n", ["found none"]),
+                           (b"1\0 2\n", ["zero byte"])]:
+        fails(1, ["logits", "--ids", path("ids", content), "-o", out], "ids", *words)
+
+
+def main():
+    global SLUICE, FOLDER
+    SLUICE = os.path.abspath(sys.argv[1])
+    wanted = sys.argv[2:]
+    failed = 0
+    tests = [(n, f) for n, f in globals().items() if n.startswith("test_") and callable(f)]
+    with tempfile.TemporaryDirectory() as folder:
+        FOLDER = folder
+        for name, test in tests:
+            if wanted and not any(word in name for word in wanted):
+                continue
+            begin = time.monotonic()
+            try:
+                test()
+                print(f"ok    {time.monotonic() - begin:5.1f} s  {name}")
+            except (AssertionError, subprocess.TimeoutExpired, OSError, ValueError, KeyError):
+                failed += 1
+                print(f"FAIL  {time.monotonic() - begin:5.1f} s  {name}")
+                traceback.print_exc(file=sys.stdout)
+    print(f"{failed} failed" if failed else "all passed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    sys.exit(main())
