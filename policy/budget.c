@@ -47,11 +47,61 @@ static void allow_largest(const float *probs, const float *weights, int32_t rows
         allowed[ids[i]] = 1;
 }
 
+/* What the report is made from, summed over the rows. */
+typedef struct tally {
+    double mass, mass_allowed;   /* of all probabilities             */
+    double exact, exact_allowed; /* of each row's exact top k        */
+    int32_t flips, rows_flipped;
+    uint8_t before[SLP_EXPERTS_MAX]; /* 1 = in some row's exact top k */
+    uint8_t after[SLP_EXPERTS_MAX];  /* 1 = selected by some row      */
+} tally;
+
+static void select_row(const float *probs, int32_t experts, int32_t k, slp_budget_mode mode,
+                       const uint8_t *allowed, int32_t *selected, tally *sum) {
+    double row[SLP_EXPERTS_MAX];
+    int32_t exact[SLP_EXPERTS_MAX];
+    double mass = 0, mass_allowed = 0;
+    int32_t lost = 0;
+
+    for (int32_t e = 0; e < experts; e++) {
+        row[e] = probs[e];
+        mass += row[e];
+        mass_allowed += allowed[e] ? row[e] : 0;
+    }
+    sum->mass += mass;
+    sum->mass_allowed += mass_allowed;
+    top(row, experts, NULL, k, exact);
+    for (int32_t i = 0; i < k; i++) {
+        const int32_t e = exact[i];
+        sum->before[e] = 1;
+        sum->exact += row[e];
+        if (allowed[e])
+            sum->exact_allowed += row[e];
+        else
+            lost++;
+        selected[i] = allowed[e] ? e : -1;
+    }
+    if (lost > 0 && mode == SLP_BUDGET_SUBSTITUTE) top(row, experts, allowed, k, selected);
+    for (int32_t i = 0; i < k; i++)
+        if (selected[i] >= 0) sum->after[selected[i]] = 1;
+    sum->flips += lost;
+    sum->rows_flipped += lost > 0;
+}
+
 static int32_t count_set(const uint8_t *flag, int32_t n) {
     int32_t count = 0;
     for (int32_t i = 0; i < n; i++)
         count += flag[i];
     return count;
+}
+
+static void write_report(const tally *sum, int32_t experts, slp_budget_report *report) {
+    report->mass_kept = sum->exact > 0 ? sum->exact_allowed / sum->exact : 1;
+    report->union_before = count_set(sum->before, experts);
+    report->union_after = count_set(sum->after, experts);
+    report->flips = sum->flips;
+    report->rows_flipped = sum->rows_flipped;
+    report->mass_allowed = sum->mass > 0 ? sum->mass_allowed / sum->mass : 1;
 }
 
 static int arguments_fit(int32_t rows, int32_t experts, int32_t k, slp_budget budget) {
@@ -65,11 +115,7 @@ static int arguments_fit(int32_t rows, int32_t experts, int32_t k, slp_budget bu
 slp_status slp_moespec_select(const float *probs, const float *weights, int32_t rows,
                               int32_t experts, int32_t k, slp_budget budget, uint8_t *allowed,
                               int32_t *selected, slp_budget_report *report) {
-    double row[SLP_EXPERTS_MAX];
-    int32_t exact[SLP_EXPERTS_MAX];
-    uint8_t before[SLP_EXPERTS_MAX] = {0}, after[SLP_EXPERTS_MAX] = {0};
-    double mass = 0, mass_kept = 0;
-    int32_t flips = 0, rows_flipped = 0;
+    tally sum;
 
     if (!arguments_fit(rows, experts, k, budget)) return SLP_E_ARG;
     if (budget.mode == SLP_BUDGET_OFF)
@@ -77,33 +123,9 @@ slp_status slp_moespec_select(const float *probs, const float *weights, int32_t 
     else
         allow_largest(probs, weights, rows, experts, budget.experts, allowed);
 
-    for (int32_t t = 0; t < rows; t++, probs += experts, selected += k) {
-        int32_t lost = 0;
-        for (int32_t e = 0; e < experts; e++)
-            row[e] = probs[e];
-        top(row, experts, NULL, k, exact);
-        for (int32_t i = 0; i < k; i++) {
-            const int32_t e = exact[i];
-            before[e] = 1;
-            mass += row[e];
-            if (allowed[e])
-                mass_kept += row[e];
-            else
-                lost++;
-            selected[i] = allowed[e] ? e : -1;
-        }
-        if (lost > 0 && budget.mode == SLP_BUDGET_SUBSTITUTE)
-            top(row, experts, allowed, k, selected);
-        for (int32_t i = 0; i < k; i++)
-            if (selected[i] >= 0) after[selected[i]] = 1;
-        flips += lost;
-        rows_flipped += lost > 0;
-    }
-    if (!report) return SLP_OK;
-    report->mass_kept = mass > 0 ? mass_kept / mass : 1;
-    report->union_before = count_set(before, experts);
-    report->union_after = count_set(after, experts);
-    report->flips = flips;
-    report->rows_flipped = rows_flipped;
+    memset(&sum, 0, sizeof(sum));
+    for (int32_t t = 0; t < rows; t++, probs += experts, selected += k)
+        select_row(probs, experts, k, budget.mode, allowed, selected, &sum);
+    if (report) write_report(&sum, experts, report);
     return SLP_OK;
 }

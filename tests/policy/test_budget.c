@@ -30,7 +30,7 @@ static void expect_selection(const layer *l, const float *weights, slp_budget bu
     double *s = calloc((size_t)n, sizeof(*s)), *row = calloc((size_t)n, sizeof(*row));
     int32_t *before = calloc((size_t)n, sizeof(*before)),
             *after = calloc((size_t)n, sizeof(*after));
-    double mass = 0, kept = 0;
+    double mass = 0, kept = 0, total = 0, total_allowed = 0;
 
     for (int32_t t = 0; t < l->rows; t++)
         for (int32_t e = 0; e < n; e++)
@@ -44,6 +44,8 @@ static void expect_selection(const layer *l, const float *weights, slp_budget bu
         for (int32_t e = 0; e < n; e++)
             row[e] = (double)l->probs[t * n + e];
         for (int32_t e = 0; e < n; e++) {
+            total += row[e];
+            total_allowed += l->allowed[e] * row[e];
             const int32_t rank = rank_of(row, n, e);
             if (rank >= l->k) continue;
             before[e] = 1;
@@ -64,6 +66,7 @@ static void expect_selection(const layer *l, const float *weights, slp_budget bu
         report->rows_flipped += lost > 0;
     }
     report->mass_kept = mass > 0 ? kept / mass : 1;
+    report->mass_allowed = total > 0 ? total_allowed / total : 1;
     for (int32_t e = 0; e < n; e++) {
         report->union_before += before[e];
         report->union_after += after[e];
@@ -119,6 +122,7 @@ static void assert_matches(const layer *l, const float *weights, slp_budget budg
     assert_memory_equal(l->selected, want.selected,
                         (size_t)l->rows * (size_t)l->k * sizeof(*l->selected));
     assert_true(fabs(have_report.mass_kept - want_report.mass_kept) < 1e-12);
+    assert_true(fabs(have_report.mass_allowed - want_report.mass_allowed) < 1e-12);
     assert_int_equal(have_report.union_before, want_report.union_before);
     assert_int_equal(have_report.union_after, want_report.union_after);
     assert_int_equal(have_report.flips, want_report.flips);
@@ -228,6 +232,7 @@ static void substitution_takes_the_next_best_allowed_expert(void **state) {
     assert_int_equal(r.flips, 2);
     assert_int_equal(r.rows_flipped, 2);
     assert_true(r.mass_kept == (0.625 + 0.875 + 0.5) / (0.875 + 0.875 + 0.75));
+    assert_true(r.mass_allowed == 2.25 / 3);
 }
 
 /* Fails if a dropped expert's slot is closed up or refilled. */
