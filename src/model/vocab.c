@@ -60,7 +60,7 @@ static uint32_t character_of_byte(uint32_t byte) {
     return byte;
 }
 
-static size_t spell_byte(uint32_t byte, char out[2]) {
+size_t sl__spell_byte(uint32_t byte, char out[2]) {
     const uint32_t character = character_of_byte(byte);
     if (character < 0x80) {
         out[0] = (char)character;
@@ -240,7 +240,7 @@ static sl_status find_byte_tokens(builder *b) {
     sl__vocab *v = b->vocab;
     for (uint32_t byte = 0; byte < 256; byte++) {
         char spelling[2];
-        const sl_token token = find_spelling(b, spelling, spell_byte(byte, spelling));
+        const sl_token token = find_spelling(b, spelling, sl__spell_byte(byte, spelling));
         size_t n = 0;
         const char *bytes = token < 0 ? "" : sl__vocab_bytes(v, token, false, &n);
         if (n != 1 || (unsigned char)bytes[0] != byte)

@@ -55,6 +55,9 @@ struct sl__vocab {
     sl__pretokenizer *pre;
 };
 
+/* How byte-level BPE spells a byte: one UTF-8 character, its length returned. */
+size_t sl__spell_byte(uint32_t byte, char out[2]);
+
 /* The slot of the merge of left and right, or the free slot where it belongs. */
 sl__merge *sl__merge_slot(const sl__vocab *vocab, sl_token left, sl_token right);
 
