@@ -160,8 +160,7 @@ static bool parse_options(const cli_command *self, run_options *o, int argc, cha
         CLI_INT64("-s --seed", "N", &o->seed, -1, (double)INT64_MAX,
                   "seed of the choices; -1: a new one, shown in the summary"),
         CLI_HEADING("Speculation"),
-        CLI_CHOICE("--spec-type", "TYPE", &o->spec_type, spec_types,
-                   "where drafts come from: none or ngram-simple"),
+        CLI_CHOICE("--spec-type", "TYPE", &o->spec_type, spec_types, "drafter"),
         CLI_CUSTOM("--spec-policy", "POLICY", &p->spec_policy, parse_policy,
                    "how many drafted tokens to verify: off, static:K or\n"
                    "cascade, which measures what pays (default cascade)"),

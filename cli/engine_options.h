@@ -29,18 +29,14 @@ const char *cli_parse_isa(const char *value, void *target);
     CLI_INT("-t --threads", "N", &(e)->threads, 0, SL_THREADS_MAX, "threads; 0: one per core")
 #define CLI_OPTION_CONTEXT(e, help) CLI_INT("-c --ctx-size", "N", &(e)->context, 0, 1 << 28, help)
 #define CLI_OPTION_KEYS(e)                                                                         \
-    CLI_CHOICE("-ctk --cache-type-k", "TYPE", &(e)->k_type, cli_kv_types,                          \
-               "keys in the cache: f16 or f32")
+    CLI_CHOICE("-ctk --cache-type-k", "TYPE", &(e)->k_type, cli_kv_types, "keys in the cache")
 #define CLI_OPTION_VALUES(e)                                                                       \
-    CLI_CHOICE("-ctv --cache-type-v", "TYPE", &(e)->v_type, cli_kv_types,                          \
-               "values in the cache: f16 or f32")
+    CLI_CHOICE("-ctv --cache-type-v", "TYPE", &(e)->v_type, cli_kv_types, "values in the cache")
 #define CLI_OPTION_ISA(e)                                                                          \
     CLI_CUSTOM("--isa", "NAME", &(e)->isa, cli_parse_isa,                                          \
                "kernel table (default: the best this CPU has)")
 #define CLI_OPTION_LAYOUT(e)                                                                       \
-    CLI_CHOICE("--layout", "HOW", &(e)->layout, cli_layouts,                                       \
-               "weights in memory: packed (copied into panels once),\n"                            \
-               "mapped (read from the file) or auto")
+    CLI_CHOICE("--layout", "HOW", &(e)->layout, cli_layouts, "weights in memory")
 
 /* Open with progress. CLI_OK, or an exit code after one line on stderr. */
 int cli_open_model(const cli_engine *e, sl_model **out);

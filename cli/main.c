@@ -8,10 +8,7 @@
 #include "sluice/status.h"
 
 static const cli_command *const commands[] = {
-    &cli_cmd_run,
-    &cli_cmd_info,
-    &cli_cmd_tokenize,
-    &cli_cmd_logits,
+    &cli_cmd_run, &cli_cmd_info, &cli_cmd_tokenize, &cli_cmd_logits, &cli_cmd_synth,
 };
 
 static void print_usage(FILE *to) {

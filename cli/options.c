@@ -152,18 +152,25 @@ static bool set_number(const cli_option *o, const char *flag, const char *value)
     return true;
 }
 
-static bool set_choice(const cli_option *o, const char *flag, const char *value) {
-    char list[256] = "";
+/* "f16, f32 or bf16" */
+static void list_choices(const cli_choice *choices, char *list, size_t size) {
     size_t used = 0;
-    for (const cli_choice *c = o->choices; c->name; c++) {
-        if (strcmp(c->name, value) == 0) {
-            *(int *)o->target = c->value;
-            return true;
-        }
-        const char *comma = c == o->choices ? "" : c[1].name ? ", " : " or ";
-        const int n = snprintf(list + used, sizeof list - used, "%s%s", comma, c->name);
-        used = min_size(used + (size_t)n, sizeof list - 1);
+    list[0] = '\0';
+    for (const cli_choice *c = choices; c->name; c++) {
+        const char *comma = c == choices ? "" : c[1].name ? ", " : " or ";
+        const int n = snprintf(list + used, size - used, "%s%s", comma, c->name);
+        used = min_size(used + (size_t)n, size - 1);
     }
+}
+
+static bool set_choice(const cli_option *o, const char *flag, const char *value) {
+    for (const cli_choice *c = o->choices; c->name; c++) {
+        if (strcmp(c->name, value) != 0) continue;
+        *(int *)o->target = c->value;
+        return true;
+    }
+    char list[256];
+    list_choices(o->choices, list, sizeof list);
     cli_complain("%s %s: expected %s", flag, value, list);
     return false;
 }
@@ -202,17 +209,24 @@ static bool set_value(const cli_option *o, const char *flag, const char *value) 
 
 /* ---- help ---------------------------------------------------------------------- */
 
-static void print_default(const cli_option *o) {
+static void print_choices(const cli_option *o) {
+    char list[256];
+    list_choices(o->choices, list, sizeof list);
+    (void)printf(": %s", list);
+    for (const cli_choice *c = o->choices; c->name; c++) {
+        if (c->value != *(const int *)o->target) continue;
+        (void)printf(" (default %s)", c->name);
+        break;
+    }
+}
+
+/* What follows an option's help text: choices, and the default where there is one. */
+static void print_values(const cli_option *o) {
+    if (o->kind == CLI_KIND_CHOICE) print_choices(o);
     if (o->kind == CLI_KIND_INT) (void)printf(" (default %d)", (int)*(const int32_t *)o->target);
     if (o->kind == CLI_KIND_INT64)
         (void)printf(" (default %lld)", (long long)*(const int64_t *)o->target);
     if (o->kind == CLI_KIND_FLOAT) (void)printf(" (default %g)", (double)*(const float *)o->target);
-    if (o->kind == CLI_KIND_CHOICE)
-        for (const cli_choice *c = o->choices; c->name; c++)
-            if (c->value == *(const int *)o->target) {
-                (void)printf(" (default %s)", c->name);
-                break;
-            }
 }
 
 static void print_option(const cli_option *o) {
@@ -237,7 +251,7 @@ static void print_option(const cli_option *o) {
             n++;
         }
     }
-    print_default(o);
+    print_values(o);
     (void)putchar('\n');
 }
 

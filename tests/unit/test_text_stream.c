@@ -92,8 +92,8 @@ static void no_cut_changes_the_text(void **state) {
         const uint64_t words = sl__random_u64(round, 1, 0) % 60;
         for (uint64_t i = 0; i < words; i++) {
             const char *word = alphabet[sl__random_u64(round, 2, i) % letters];
-            memcpy(text + n, word, strlen(word));
-            n += strlen(word);
+            for (size_t b = 0; word[b]; b++)
+                text[n++] = word[b];
         }
         const char *const *stop = stops[round % SL_COUNT(stops)];
         int32_t n_stop = 0;
