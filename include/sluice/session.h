@@ -84,6 +84,9 @@ SL_API int32_t sl_session_length(const sl_session *session);  /* committed token
 SL_API int32_t sl_session_context(const sl_session *session); /* tokens it can hold */
 SL_API int32_t sl_session_threads(const sl_session *session);
 
+/* The committed tokens, [sl_session_length()]; borrowed. */
+SL_API const sl_token *sl_session_tokens(const sl_session *session);
+
 /* Bytes a session with these parameters will allocate; 0 if they are invalid. */
 SL_API size_t sl_session_bytes(const sl_model *model, const sl_session_params *params);
 

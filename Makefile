@@ -1,0 +1,2 @@
+build/release/sluice:
+	cmake --preset release && cmake --build --preset release

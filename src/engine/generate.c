@@ -1,0 +1,400 @@
+/* generate.c - one request, from prompt tokens to text.
+ *
+ * The state between iterations: every token but the newest is committed to the session;
+ * the newest, `root`, was emitted and will be row 0 of the next pass. One iteration:
+ *
+ *     1. plan     the policy names K; the room left in context and budget clips it
+ *     2. propose  the drafter gives at most K tokens
+ *     3. forward  root and drafts in one pass
+ *     4. accept   walk down while the sampler's own choice is the drafted token; every
+ *                 choice on the way is emitted, the last one becomes the next root
+ *     5. commit   the accepted rows; tell drafter and policy
+ *
+ * Emitting happens inside the walk, so a request that ends in the middle of a draft ends
+ * exactly where plain decoding ends. */
+#include "sluice/generate.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "base/hash.h"
+#include "engine/session.h"
+#include "engine/text_stream.h"
+#include "runtime/clock.h"
+#include "sluice_policy.h"
+#include "spec/accept.h"
+#include "spec/ngram.h"
+
+const char *sl_stop_reason_name(sl_stop_reason reason) {
+    static const char *const names[] = {"eog", "string", "length", "context", "caller", "error"};
+    return (size_t)reason < SL_COUNT(names) ? names[reason] : "unknown";
+}
+
+sl_generate_params sl_generate_params_default(void) {
+    return (sl_generate_params){.max_tokens = -1,
+                                .sampling = sl_sampling_default(),
+                                .spec_type = SL_SPEC_NGRAM,
+                                .spec_policy = "cascade",
+                                .draft_max = -1,
+                                .ngram_min = 2,
+                                .ngram_max = 5};
+}
+
+/* ---- checks ---- */
+
+/* The policy's configuration for these parameters: draft_tokens_max is the caller's
+ * limit, else what the policy itself wants. */
+static sl_status policy_config(const sl_generate_params *p, slp_config *cfg, sl_error *err) {
+    slp_error policy_error;
+    const char *text = p->spec_type == SL_SPEC_NONE ? "off" : p->spec_policy;
+    slp_config_defaults(cfg);
+    const int32_t wanted = cfg->draft_tokens_max;
+    cfg->draft_tokens_max = p->draft_max >= 0 ? p->draft_max : SL_DRAFT_MAX;
+    if (slp_policy_parse(text ? text : "", cfg, &policy_error) != SLP_OK)
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "speculation policy \"%s\": %s",
+                        text ? text : "", policy_error.text);
+    if (p->draft_max < 0)
+        cfg->draft_tokens_max =
+            cfg->policy == SLP_POLICY_STATIC ? cfg->static_draft_tokens : wanted;
+    return SL_OK;
+}
+
+static sl_status check_stops(const sl_generate_params *p, sl_error *err) {
+    if (p->n_stop < 0 || p->n_stop > SL_STOP_STRINGS_MAX)
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "%d stop strings, expected at most %d",
+                        p->n_stop, SL_STOP_STRINGS_MAX);
+    for (int32_t i = 0; i < p->n_stop; i++) {
+        const size_t n = strlen(p->stop[i]);
+        if (n < 1 || n > SL_STOP_BYTES_MAX)
+            return sl__fail(err, SL_E_ARG, SL_NOWHERE,
+                            "stop string %d has %zu bytes, expected 1 .. %d", i + 1, n,
+                            SL_STOP_BYTES_MAX);
+    }
+    return SL_OK;
+}
+
+sl_status sl_generate_check(const sl_model *model, const sl_generate_params *p, sl_error *err) {
+    const sl_model_facts *facts = sl_model_facts_of(model);
+    slp_config cfg;
+    sl_status status = sl_sampling_check(&p->sampling, err);
+    if (status == SL_OK) status = check_stops(p, err);
+    if (status != SL_OK) return status;
+    if (p->draft_max < -1 || p->draft_max > SL_DRAFT_MAX)
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "%d drafted tokens, expected 0 .. %d",
+                        p->draft_max, SL_DRAFT_MAX);
+    if (p->ngram_min < 1 || p->ngram_max > SL_NGRAM_LENGTH_MAX || p->ngram_min > p->ngram_max)
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE,
+                        "n-gram lengths %d .. %d, expected 1 <= shortest <= longest <= %d",
+                        p->ngram_min, p->ngram_max, SL_NGRAM_LENGTH_MAX);
+    if (p->budget.mode != SL_BUDGET_OFF &&
+        (p->budget.experts < facts->experts_per_token || p->budget.experts > facts->experts))
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE,
+                        "expert budget %d, expected %d (experts per token) .. %d (experts)",
+                        p->budget.experts, facts->experts_per_token, facts->experts);
+    return policy_config(p, &cfg, err);
+}
+
+/* ---- the request ---- */
+
+typedef struct request {
+    sl_session *session;
+    const sl_model *model;
+    const sl_generate_params *params;
+    sl_generate_stats *stats;
+    sl_error *err;
+    sl_status status;
+    int32_t vocab;
+
+    slp_config policy_cfg;
+    slp_controller *policy;
+    sl__ngram *ngram; /* NULL: nothing is drafted */
+    sl__text_stream text;
+    const sl_token *banned;
+    int32_t n_banned;
+
+    float *logits; /* [draft_max + 1][vocab] */
+    void *sample_scratch;
+    sl__draft_node *nodes; /* [draft_max] */
+    sl_row *rows;          /* [draft_max + 1] */
+    int32_t *path;         /* [draft_max + 1] */
+    sl_token *chosen;      /* [draft_max + 1] tokens emitted in this iteration */
+    int32_t n_chosen;
+    int32_t length; /* committed tokens before the pass: row i is at length + depth */
+
+    bool ended;
+    uint64_t emit_ns; /* spent in the caller's on_text during this iteration */
+    int64_t experts;  /* sum over decode passes */
+    double mass;      /* sum over budgeted passes */
+    int32_t budgeted;
+} request;
+
+static void end_request(request *q, sl_stop_reason reason) {
+    if (q->ended) return;
+    q->ended = true;
+    q->stats->stop = reason;
+}
+
+static void hand_out(request *q, sl__text text) {
+    if (text.n == 0 || !q->params->on_text) return;
+    const uint64_t start = sl__now_ns();
+    if (q->params->on_text(q->params->user, text.bytes, text.n) != 0)
+        end_request(q, SL_STOP_CALLER);
+    q->emit_ns += sl__now_ns() - start;
+}
+
+/* Choose the token at `position` from logits and emit it. False: the request is over,
+ * with this token (or before it, if it ends generation). */
+static bool choose_and_emit(request *q, const float *logits, int32_t position, sl_token *token) {
+    sl_generate_stats *s = q->stats;
+    q->status = sl_sample(logits, q->vocab, &q->params->sampling, position, q->banned, q->n_banned,
+                          q->sample_scratch, token, q->err);
+    if (q->status != SL_OK) {
+        end_request(q, SL_STOP_ERROR);
+        return false;
+    }
+    s->logits_hash = sl__hash_bytes(s->logits_hash, logits, (size_t)q->vocab * sizeof *logits);
+    if (sl_token_is_eog(q->model, *token)) {
+        end_request(q, SL_STOP_EOG);
+        return false;
+    }
+    s->tokens++;
+    s->token_hash = sl__hash_bytes(s->token_hash, token, sizeof *token);
+    q->chosen[q->n_chosen++] = *token;
+    size_t n;
+    const char *bytes = sl_token_bytes(q->model, *token, 0, &n);
+    hand_out(q, sl__text_stream_push(&q->text, bytes, n));
+    if (q->text.stopped) end_request(q, SL_STOP_STRING);
+    if (q->params->max_tokens >= 0 && s->tokens >= q->params->max_tokens)
+        end_request(q, SL_STOP_LENGTH);
+    if (position >= sl_session_context(q->session)) end_request(q, SL_STOP_CONTEXT);
+    return !q->ended;
+}
+
+/* sl__choose for the walk: rows are a chain or tree below the root. */
+static bool choose_row(void *user, int32_t row, sl_token *token) {
+    request *q = user;
+    int32_t depth = 0;
+    for (int32_t i = row; i > 0; i = q->rows[i].parent)
+        depth++;
+    return choose_and_emit(q, q->logits + (size_t)row * (size_t)q->vocab, q->length + depth + 1,
+                           token);
+}
+
+/* ---- set-up ---- */
+
+static void plan_request(request *q, sl__plan *plan, size_t token_bytes_max, void **ngram_memory) {
+    const size_t rows = (size_t)q->policy_cfg.draft_tokens_max + 1;
+    const sl_generate_params *p = q->params;
+    q->logits = sl__plan_take(plan, rows * (size_t)q->vocab, sizeof *q->logits);
+    q->sample_scratch = sl__plan_take(plan, sl_sample_scratch_bytes(q->vocab), 1);
+    q->nodes = sl__plan_take(plan, rows, sizeof *q->nodes);
+    q->rows = sl__plan_take(plan, rows, sizeof *q->rows);
+    q->path = sl__plan_take(plan, rows, sizeof *q->path);
+    q->chosen = sl__plan_take(plan, rows, sizeof *q->chosen);
+    q->policy = sl__plan_take(plan, slp_controller_size(&q->policy_cfg), 1);
+    const size_t text_bytes = sl__text_stream_bytes(token_bytes_max);
+    char *text = sl__plan_take(plan, text_bytes, 1);
+    if (text) sl__text_stream_init(&q->text, text, text_bytes, p->stop, p->n_stop);
+    if (q->policy_cfg.policy == SLP_POLICY_OFF) return;
+    /* The newest token is known before there is room to evaluate it: one more. */
+    const int32_t context = sl_session_context(q->session) + 1;
+    q->ngram = sl__plan_take(plan, 1, sizeof *q->ngram);
+    *ngram_memory = sl__plan_take(plan, sl__ngram_bytes(context, p->ngram_min, p->ngram_max), 1);
+    if (q->ngram) sl__ngram_init(q->ngram, *ngram_memory, context, p->ngram_min, p->ngram_max);
+}
+
+static sl_status set_up(request *q, sl__block *block) {
+    void *ngram_memory = NULL;
+    sl__plan plan = {NULL, 0};
+    sl_status status = policy_config(q->params, &q->policy_cfg, q->err);
+    if (status != SL_OK) return status;
+    const size_t token_bytes_max = q->model->token_bytes_max;
+    plan_request(q, &plan, token_bytes_max, &ngram_memory);
+    status = sl__block_acquire(block, plan.used, "the request", q->err);
+    if (status != SL_OK) return status;
+    plan = (sl__plan){block->bytes, 0};
+    plan_request(q, &plan, token_bytes_max, &ngram_memory);
+    slp_controller *made =
+        slp_controller_init(q->policy, slp_controller_size(&q->policy_cfg), &q->policy_cfg);
+    SL_ASSERT(made);
+    q->policy = made;
+    if (q->params->ignore_eos) q->banned = sl__vocab_eogs(q->model->vocab, &q->n_banned);
+    return SL_OK;
+}
+
+static void observe_tokens(request *q, const sl_token *tokens, int32_t n) {
+    if (q->ngram) q->ngram->drafter.observe(&q->ngram->drafter, tokens, n);
+}
+
+static bool cancelled(const request *q) {
+    return q->params->cancel && *q->params->cancel;
+}
+
+/* Evaluate the prompt, emit the token after it. */
+static void run_prompt(request *q, const sl_token *prompt, int32_t n_prompt) {
+    const int32_t batch = q->session->params.batch;
+    const uint64_t start = sl__now_ns();
+    observe_tokens(q, sl_session_tokens(q->session), sl_session_length(q->session));
+    for (int32_t done = 0; done < n_prompt && !q->ended;) {
+        const int32_t n = sl__min_i32(batch, n_prompt - done);
+        float *logits = done + n == n_prompt ? q->logits : NULL;
+        q->status = sl_session_eval(q->session, prompt + done, n, logits, q->err);
+        if (q->status != SL_OK) end_request(q, SL_STOP_ERROR);
+        done += n;
+        if (q->params->on_prompt) q->params->on_prompt(q->params->user, done, n_prompt);
+        if (cancelled(q)) end_request(q, SL_STOP_CALLER);
+    }
+    observe_tokens(q, prompt, n_prompt);
+    if (!q->ended && q->params->max_tokens == 0) end_request(q, SL_STOP_LENGTH);
+    sl_token token;
+    if (!q->ended && choose_and_emit(q, q->logits, sl_session_length(q->session), &token))
+        observe_tokens(q, q->chosen, q->n_chosen);
+    q->stats->prompt_seconds = (double)(sl__now_ns() - start - q->emit_ns) * 1e-9;
+}
+
+/* ---- one iteration ---- */
+
+static sl__draft propose(request *q, int32_t k) {
+    sl__draft none = {0, 0};
+    /* A draft must leave room for its tokens in the context and in max_tokens. */
+    k = sl__min_i32(k, sl_session_context(q->session) - q->length - 1);
+    if (q->params->max_tokens >= 0)
+        k = sl__min_i32(k, q->params->max_tokens - q->stats->tokens - 1);
+    k = sl__min_i32(k, q->session->params.batch - 1);
+    if (k <= 0 || !q->ngram) return none;
+    return q->ngram->drafter.propose(&q->ngram->drafter, k, q->nodes);
+}
+
+static sl_status run_pass(request *q, sl_token root, int32_t n_drafted, sl_pass_report *report) {
+    q->rows[0] = (sl_row){root, -1, 1};
+    for (int32_t i = 0; i < n_drafted; i++)
+        q->rows[i + 1] = (sl_row){q->nodes[i].token, q->nodes[i].parent + 1, 1};
+    return sl_session_forward(q->session, q->rows, n_drafted + 1, q->logits, &q->params->budget,
+                              report, q->err);
+}
+
+static void count_iteration(request *q, const slp_step *step, slp_plan plan,
+                            const sl_pass_report *report, int32_t match, int32_t index) {
+    sl_generate_stats *s = q->stats;
+    const double pass = (double)step->pass_ns * 1e-9, draft = (double)step->draft_ns * 1e-9;
+    const double all = pass + draft + (double)step->other_ns * 1e-9;
+    s->passes++;
+    s->rows += step->rows;
+    s->drafted += step->drafted;
+    s->accepted += step->accepted;
+    s->k_histogram[step->drafted]++;
+    s->decode_seconds += all;
+    s->draft_seconds += draft;
+    *(step->drafted > 0 ? &s->verify_seconds : &s->plain_seconds) += pass;
+    if (plan.phase == SLP_PHASE_TEST) {
+        s->phase_passes_test++;
+        s->test_seconds += all;
+    }
+    s->weight_bytes += (double)report->weight_bytes;
+    s->kv_bytes += (double)report->kv_bytes;
+    q->experts += report->experts;
+    if (q->params->budget.mode != SL_BUDGET_OFF && step->rows > 1) {
+        q->mass += report->budget_mass;
+        q->budgeted++;
+    }
+    if (!q->params->on_iteration) return;
+    slp_stats policy;
+    slp_controller_stats(q->policy, &policy);
+    const sl_iteration record = {.index = index,
+                                 .position = q->length,
+                                 .k = plan.draft_tokens,
+                                 .drafted = step->drafted,
+                                 .accepted = step->accepted,
+                                 .match = match,
+                                 .experts = report->experts,
+                                 .phase = slp_phase_name(plan.phase),
+                                 .reason = slp_reason_name(plan.reason),
+                                 .utility = policy.utility_step > 0 ? policy.utility_step : NAN,
+                                 .draft_ns = step->draft_ns,
+                                 .pass_ns = step->pass_ns,
+                                 .other_ns = step->other_ns};
+    q->params->on_iteration(q->params->user, &record);
+}
+
+static void iterate(request *q, int32_t index) {
+    sl_pass_report report;
+    const sl_token root = q->chosen[q->n_chosen - 1];
+    const uint64_t start = sl__now_ns();
+    const slp_plan plan = slp_next(q->policy);
+    q->length = sl_session_length(q->session);
+    q->emit_ns = 0;
+    q->n_chosen = 0;
+    const sl__draft draft = propose(q, plan.draft_tokens);
+    const uint64_t drafted = sl__now_ns();
+    q->status = run_pass(q, root, draft.n_nodes, &report);
+    if (q->status != SL_OK) {
+        end_request(q, SL_STOP_ERROR);
+        return;
+    }
+    const uint64_t passed = sl__now_ns();
+    const int32_t kept = sl__accept(q->nodes, draft.n_nodes, choose_row, q, q->path);
+    sl_session_commit(q->session, q->path, kept);
+    observe_tokens(q, q->chosen, q->n_chosen);
+    const slp_step step = {.drafted = draft.n_nodes,
+                           .accepted = kept - 1,
+                           .emitted = q->n_chosen,
+                           .rows = draft.n_nodes + 1,
+                           .experts = report.experts,
+                           .draft_ns = drafted - start,
+                           .pass_ns = passed - drafted,
+                           .other_ns = sl__now_ns() - passed - q->emit_ns};
+    const slp_status observed = slp_observe(q->policy, &step);
+    SL_ASSERT(observed == SLP_OK);
+    count_iteration(q, &step, plan, &report, draft.match, index);
+}
+
+static void finish_stats(request *q) {
+    sl_generate_stats *s = q->stats;
+    slp_stats policy = {0};
+    if (q->policy) slp_controller_stats(q->policy, &policy);
+    s->utility_mean = policy.utility_mean > 0 ? policy.utility_mean : NAN;
+    if (s->passes > 0)
+        s->experts_per_layer_pass =
+            (double)q->experts / (double)s->passes / (double)sl_model_facts_of(q->model)->layers;
+    s->lossy = q->params->budget.mode != SL_BUDGET_OFF;
+    s->budget_mass = q->budgeted > 0 ? q->mass / q->budgeted : 1.0;
+}
+
+sl_status sl_generate(sl_session *session, const sl_token *prompt, int32_t n_prompt,
+                      const sl_generate_params *params, sl_generate_stats *stats, sl_error *err) {
+    *stats = (sl_generate_stats){.prompt_tokens = n_prompt,
+                                 .utility_mean = NAN,
+                                 .budget_mass = 1.0,
+                                 .logits_hash = SL_HASH_SEED,
+                                 .token_hash = SL_HASH_SEED,
+                                 .stop = SL_STOP_ERROR};
+    const sl_model *model = sl_session_model(session);
+    sl_status status = sl_generate_check(model, params, err);
+    if (status != SL_OK) return status;
+    const int32_t left = sl_session_context(session) - sl_session_length(session);
+    if (n_prompt < 1) return sl__fail(err, SL_E_ARG, SL_NOWHERE, "the prompt is empty");
+    if (n_prompt > left)
+        return sl__fail(err, SL_E_CONTEXT, SL_NOWHERE,
+                        "the prompt has %d tokens, %d fit (context %d, %d taken)", n_prompt, left,
+                        sl_session_context(session), sl_session_length(session));
+    request q = {.session = session,
+                 .model = model,
+                 .params = params,
+                 .stats = stats,
+                 .err = err,
+                 .vocab = sl_model_facts_of(model)->vocab};
+    sl__block block;
+    status = set_up(&q, &block);
+    if (status != SL_OK) return status;
+    run_prompt(&q, prompt, n_prompt);
+    for (int32_t i = 0; !q.ended; i++) {
+        iterate(&q, i);
+        if (cancelled(&q)) end_request(&q, SL_STOP_CALLER);
+    }
+    if (stats->stop != SL_STOP_STRING) hand_out(&q, sl__text_stream_finish(&q.text));
+    finish_stats(&q);
+    sl__block_release(&block);
+    return q.status;
+}

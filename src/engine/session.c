@@ -1,0 +1,266 @@
+/* session.c - one sequence, its cache, its threads; passes checked on the way in. */
+#include "engine/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "runtime/cpu.h"
+#include "sluice_policy.h"
+
+sl_session_params sl_session_params_default(void) {
+    return (sl_session_params){.k_type = SL_KV_F16, .v_type = SL_KV_F16};
+}
+
+/* ---- opening ---- */
+
+/* Zeroes replaced by what they stand for, everything in range. */
+static sl_status resolve(const sl_model *model, const sl_session_params *given,
+                         sl_session_params *out, sl_error *err) {
+    *out = given ? *given : sl_session_params_default();
+    if (out->context == 0) out->context = sl_model_facts_of(model)->context_train;
+    if (out->threads == 0) out->threads = sl__min_i32(sl__cpu_cores(), SL_THREADS_MAX);
+    if (out->batch == 0) out->batch = SL_PASS_ROWS_MAX;
+    const struct {
+        const char *name;
+        int32_t value, lo, hi;
+    } fields[] = {
+        {"context", out->context, 1, SL_CONTEXT_MAX},
+        {"threads", out->threads, 1, SL_THREADS_MAX},
+        {"batch", out->batch, 1, SL_PASS_ROWS_MAX},
+        {"type of keys", (int32_t)out->k_type, SL_KV_F16, SL_KV_F32},
+        {"type of values", (int32_t)out->v_type, SL_KV_F16, SL_KV_F32},
+    };
+    for (size_t i = 0; i < SL_COUNT(fields); i++)
+        if (fields[i].value < fields[i].lo || fields[i].value > fields[i].hi)
+            return sl__fail(err, SL_E_ARG, SL_NOWHERE, "%s %d, expected %d .. %d", fields[i].name,
+                            fields[i].value, fields[i].lo, fields[i].hi);
+    return SL_OK;
+}
+
+/* Walked twice: to measure, then to hand out (memory.h). */
+static void plan_session(sl_session *s, sl__plan *plan) {
+    const sl_model_facts *facts = sl_model_facts_of(s->model);
+    const size_t rows = (size_t)s->params.batch;
+    s->kv = (sl__kv){
+        .k_type = s->params.k_type,
+        .v_type = s->params.v_type,
+        .layers = facts->layers,
+        .kv_heads = facts->kv_heads,
+        .head_dim = facts->head_dim,
+        .head_stride = (int32_t)sl__round_up((size_t)facts->head_dim, SL_LANES),
+        .context = s->params.context,
+        .cells = s->params.context + s->params.batch,
+    };
+    sl__kv_plan(&s->kv, plan);
+    const sl__forward_limits limits = {.rows_max = s->params.batch,
+                                       .logit_rows_max = SL_LOGIT_ROWS_MAX,
+                                       .context = s->params.context,
+                                       .threads = s->params.threads};
+    s->forward = sl__forward_plan(s->model, &limits, plan);
+    s->rows = sl__plan_take(plan, rows, sizeof *s->rows);
+    s->path_cells = sl__plan_take(plan, rows, sizeof *s->path_cells);
+    s->tokens = sl__plan_take(plan, (size_t)s->params.context, sizeof *s->tokens);
+    const size_t experts = (size_t)facts->experts;
+    s->budget_allowed = sl__plan_take(plan, experts, sizeof *s->budget_allowed);
+}
+
+size_t sl_session_bytes(const sl_model *model, const sl_session_params *params) {
+    sl_session s = {.model = model};
+    sl__plan plan = {NULL, 0};
+    if (resolve(model, params, &s.params, NULL) != SL_OK) return 0;
+    plan_session(&s, &plan);
+    return plan.used;
+}
+
+sl_status sl_session_open(sl_session **out, const sl_model *model, const sl_session_params *params,
+                          sl_error *err) {
+    *out = NULL;
+    sl_session_params resolved;
+    sl_status status = resolve(model, params, &resolved, err);
+    if (status != SL_OK) return status;
+    sl_session *s = calloc(1, sizeof *s);
+    if (!s) return sl__fail(err, SL_E_NOMEM, SL_NOWHERE, "out of memory for a session");
+    s->model = model;
+    s->params = resolved;
+    sl__plan plan = {NULL, 0};
+    plan_session(s, &plan);
+    status = sl__block_acquire(&s->block, plan.used, "the session (cache and scratch)", err);
+    if (status == SL_OK) status = sl__pool_open(&s->pool, resolved.threads, err);
+    if (status != SL_OK) {
+        sl_session_close(&s);
+        return status;
+    }
+    plan = (sl__plan){s->block.bytes, 0};
+    plan_session(s, &plan);
+    *out = s;
+    return SL_OK;
+}
+
+void sl_session_close(sl_session **session) {
+    sl_session *s = *session;
+    *session = NULL;
+    if (!s) return;
+    sl__pool_close(&s->pool);
+    sl__block_release(&s->block);
+    free(s);
+}
+
+/* ---- questions ---- */
+
+const sl_model *sl_session_model(const sl_session *s) {
+    return s->model;
+}
+
+int32_t sl_session_length(const sl_session *s) {
+    return s->kv.length;
+}
+
+int32_t sl_session_context(const sl_session *s) {
+    return s->params.context;
+}
+
+int32_t sl_session_threads(const sl_session *s) {
+    return s->params.threads;
+}
+
+const sl_token *sl_session_tokens(const sl_session *s) {
+    return s->tokens;
+}
+
+static void read_cells(const sl__kv *kv, sl_kv_type type, const uint8_t *cells, int32_t position,
+                       float *out) {
+    const uint8_t *at = cells + (size_t)position * sl__kv_cell_bytes(kv, type);
+    sl__row_to_float(type == SL_KV_F16 ? SL_FORMAT_F16 : SL_FORMAT_F32, out, at, kv->head_dim);
+}
+
+void sl_session_read_kv(const sl_session *s, int32_t layer, int32_t position, float *out) {
+    const sl__kv *kv = &s->kv;
+    SL_ASSERT(position >= 0 && position < kv->length && layer >= 0 && layer < kv->layers);
+    for (int32_t h = 0; h < kv->kv_heads; h++, out += kv->head_dim)
+        read_cells(kv, kv->k_type, sl__kv_keys(kv, layer, h), position, out);
+    for (int32_t h = 0; h < kv->kv_heads; h++, out += kv->head_dim)
+        read_cells(kv, kv->v_type, sl__kv_values(kv, layer, h), position, out);
+}
+
+/* ---- passes ---- */
+
+/* The budget's choice, made by the policy library on one layer's probabilities. */
+static double select_within_budget(void *user, const float *probabilities, int32_t rows,
+                                   int32_t experts, int32_t k, int32_t *selected) {
+    const sl_session *s = user;
+    slp_budget_report report;
+    const slp_budget budget = {s->budget.mode == SL_BUDGET_TRUNCATE ? SLP_BUDGET_TRUNCATE
+                                                                    : SLP_BUDGET_SUBSTITUTE,
+                               s->budget.experts};
+    const slp_status status = slp_moespec_select(probabilities, NULL, rows, experts, k, budget,
+                                                 s->budget_allowed, selected, &report);
+    SL_ASSERT(status == SLP_OK); /* ranges were checked in check_budget() */
+    return report.mass_kept;
+}
+
+static sl_status check_budget(const sl_session *s, const sl_budget *budget, sl_error *err) {
+    const sl_model_facts *facts = sl_model_facts_of(s->model);
+    if (budget->mode == SL_BUDGET_OFF) return SL_OK;
+    if (budget->experts < facts->experts_per_token || budget->experts > facts->experts)
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "expert budget %d, expected %d .. %d",
+                        budget->experts, facts->experts_per_token, facts->experts);
+    return SL_OK;
+}
+
+/* Public rows to the forward pass's, every field checked. */
+static sl_status take_rows(sl_session *s, const sl_row *rows, int32_t n_rows, sl_error *err) {
+    const int32_t vocab = sl_model_facts_of(s->model)->vocab;
+    int32_t wanting = 0;
+    if (n_rows < 1 || n_rows > s->params.batch)
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "%d rows, expected 1 .. %d", n_rows,
+                        s->params.batch);
+    for (int32_t i = 0; i < n_rows; i++) {
+        if (rows[i].token < 0 || rows[i].token >= vocab)
+            return sl__fail(err, SL_E_ARG, SL_NOWHERE, "row %d: token %d, expected 0 .. %d", i,
+                            rows[i].token, vocab - 1);
+        if (rows[i].parent < -1 || rows[i].parent >= i)
+            return sl__fail(err, SL_E_ARG, SL_NOWHERE, "row %d: parent %d, expected -1 .. %d", i,
+                            rows[i].parent, i - 1);
+        const int32_t position =
+            rows[i].parent < 0 ? s->kv.length : s->rows[rows[i].parent].position + 1;
+        if (position >= s->params.context)
+            return sl__fail(err, SL_E_CONTEXT, SL_NOWHERE,
+                            "row %d would be token %d of a context of %d", i, position + 1,
+                            s->params.context);
+        s->rows[i] = (sl__row){.token = rows[i].token,
+                               .position = position,
+                               .parent = rows[i].parent,
+                               .sequence = 0,
+                               .want_logits = rows[i].want_logits != 0};
+        wanting += s->rows[i].want_logits;
+    }
+    if (wanting > SL_LOGIT_ROWS_MAX)
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "%d rows want logits, at most %d can", wanting,
+                        SL_LOGIT_ROWS_MAX);
+    return SL_OK;
+}
+
+sl_status sl_session_forward(sl_session *s, const sl_row *rows, int32_t n_rows, float *logits,
+                             const sl_budget *budget, sl_pass_report *report, sl_error *err) {
+    sl_pass_report unused;
+    s->n_pass_rows = 0;
+    sl_status status = take_rows(s, rows, n_rows, err);
+    if (status == SL_OK && budget) status = check_budget(s, budget, err);
+    if (status != SL_OK) return status;
+    s->budget = budget ? *budget : (sl_budget){SL_BUDGET_OFF, 0};
+    const bool budgeted = s->budget.mode != SL_BUDGET_OFF && n_rows > 1;
+    sl__kv *caches[] = {&s->kv};
+    const sl__pass pass = {.rows = s->rows,
+                           .n_rows = n_rows,
+                           .caches = caches,
+                           .logits = logits,
+                           .select = budgeted ? select_within_budget : NULL,
+                           .select_user = s};
+    status = sl__forward_run(s->forward, s->pool, &pass, report ? report : &unused, err);
+    if (status == SL_OK) s->n_pass_rows = n_rows;
+    return status;
+}
+
+void sl_session_commit(sl_session *s, const int32_t *path, int32_t n) {
+    SL_ASSERT(n >= 0 && n <= s->n_pass_rows);
+    for (int32_t i = 0; i < n; i++) {
+        SL_ASSERT(path[i] >= 0 && path[i] < s->n_pass_rows);
+        SL_ASSERT(s->rows[path[i]].parent == (i == 0 ? -1 : path[i - 1]));
+        s->path_cells[i] = s->kv.length + path[i];
+        s->tokens[s->kv.length + i] = s->rows[path[i]].token;
+    }
+    sl__kv_commit(&s->kv, s->path_cells, n);
+    s->n_pass_rows = 0;
+}
+
+sl_status sl_session_eval(sl_session *s, const sl_token *tokens, int32_t n_tokens, float *logits,
+                          sl_error *err) {
+    sl_row rows[SL_PASS_ROWS_MAX];
+    int32_t path[SL_PASS_ROWS_MAX];
+    if (n_tokens < 1)
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "%d tokens, expected at least 1", n_tokens);
+    if (n_tokens > s->params.context - s->kv.length)
+        return sl__fail(err, SL_E_CONTEXT, SL_NOWHERE,
+                        "%d tokens do not fit: %d of a context of %d are taken", n_tokens,
+                        s->kv.length, s->params.context);
+    for (int32_t done = 0; done < n_tokens;) {
+        const int32_t n = sl__min_i32(s->params.batch, n_tokens - done);
+        for (int32_t i = 0; i < n; i++) {
+            const bool last = done + i == n_tokens - 1;
+            rows[i] = (sl_row){tokens[done + i], i - 1, last && logits};
+            path[i] = i;
+        }
+        const sl_status status = sl_session_forward(s, rows, n, logits, NULL, NULL, err);
+        if (status != SL_OK) return status;
+        sl_session_commit(s, path, n);
+        done += n;
+    }
+    return SL_OK;
+}
+
+void sl_session_rewind(sl_session *s, int32_t length) {
+    SL_ASSERT(length >= 0 && length <= s->kv.length);
+    s->kv.length = length;
+    s->n_pass_rows = 0;
+}

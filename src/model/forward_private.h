@@ -1,0 +1,125 @@
+/* forward_private.h - what forward.c, attention.c and experts.c share: the scratch. */
+#ifndef SL_FORWARD_PRIVATE_H
+#define SL_FORWARD_PRIVATE_H
+
+#include <stdatomic.h>
+
+#include "base/base.h"
+#include "model/forward.h"
+
+enum {
+    SL_UNIT_PANELS = 2, /* gate/up work is claimed in units of 32 expert columns      */
+    SL_SPAN_UNITS = 2,  /* units computed in one go: their outputs stay in cache      */
+    SL_SPAN_COLUMNS = SL_UNIT_PANELS * SL_SPAN_UNITS * SL_PANEL_ROWS,
+    SL_TILE_QUERIES = 8, /* attention queries that share one walk over the keys        */
+};
+
+/* Rows of floats, and of the same values quantised for quantised weights. */
+typedef struct sl__rows {
+    float *values; /* [n][width]                    */
+    uint8_t *acts; /* [n][act_stride]               */
+    size_t act_stride;
+    int32_t width;
+    float **value_rows; /* [n] pointers to the rows      */
+    void **act_rows;
+} sl__rows;
+
+/* Scratch of one thread. */
+typedef struct sl__thread_scratch {
+    uint8_t *panel;   /* one panel, for weights that are not packed   */
+    float *gate, *up; /* [rows_max][SL_SPAN_COLUMNS]                  */
+    float **gate_rows, **up_rows;
+    const void **x_rows; /* [rows_max]                                   */
+    float *queries;      /* [tile queries][head_stride]                  */
+    float *scores;       /* [tile queries][score_stride]                 */
+    int32_t *ancestors;  /* [rows_max]                                   */
+} sl__thread_scratch;
+
+/* Rows of one sequence that attention handles together: they follow one another. */
+typedef struct sl__tile {
+    int32_t first, n;
+} sl__tile;
+
+struct sl__forward {
+    const sl_model *model;
+    sl__forward_limits limits;
+    int32_t head_stride, score_stride, tile_rows, tile_queries;
+
+    /* the pass in progress */
+    const sl__pass *pass;
+    sl__pool *pool;
+    sl_pass_report *report;
+    atomic_int bad_row; /* 1 + a row whose router numbers are not finite, or 0 */
+    int32_t bad_layer;
+    int32_t *cell;       /* [rows] cell of each row in its cache                     */
+    int32_t *contiguous; /* [rows] positions 0 .. contiguous - 1 lie in those cells   */
+    sl__tile *tiles;     /* [n_tiles] */
+    int32_t n_tiles;
+    double *rope_frequency; /* [head_dim / 2] radians per position, falling with the pair */
+    float *rope;            /* [rows][head_dim]: cosines, then sines */
+
+    float *x; /* [rows][width]: the residual stream */
+    float **x_rows;
+    sl__rows normed;  /* width        */
+    float *q, *k, *v; /* [rows][heads * head_dim], [rows][kv_heads * head_dim] */
+    float **q_rows, **k_rows, **v_rows;
+    float *q_heads; /* [rows][heads][head_stride], normed and turned */
+    sl__rows mixed; /* heads * head_dim: attention's output */
+
+    float *router; /* [rows][experts] logits, then probabilities */
+    float **router_rows;
+    int32_t *selected;    /* [rows][k] expert ids in rank order, -1: left out */
+    float *expert_weight; /* [rows][k] */
+    int32_t *slot_of;     /* [rows][k] slot of that choice, or -1 */
+    int32_t *slot_row;    /* [rows * k] row of a slot; slots are sorted by expert */
+    int32_t n_groups;
+    int32_t *group_expert; /* [experts] distinct experts, ascending */
+    int32_t *group_first;  /* [experts + 1] first slot of a group */
+    int32_t *expert_count; /* [experts] */
+    sl__rows hidden;       /* [rows * k] expert_width */
+    float *expert_out;     /* [rows * k][width] */
+    float **expert_out_rows;
+
+    int32_t *logit_row; /* [logit rows] */
+    int32_t n_logit_rows;
+    int32_t *layer_experts;      /* [layers] */
+    sl__thread_scratch *threads; /* [threads] */
+};
+
+/* for (every unit this thread claims of n) with index i */
+#define SL_FOR_CLAIMED(i, pool, n)                                                                 \
+    for (int32_t i##_chunk = sl__pool_chunk(pool, n), i##_end = 0, i = 0;                          \
+         (i = sl__pool_claim(pool, n, i##_chunk, &i##_end)) < (n);)                                \
+        for (; i < i##_end; i++)
+
+/* The rows a weight multiplies: floats or their quantised form. */
+static inline const void *const *sl__rows_for(const sl__rows *rows, const sl__weight *w) {
+    return sl__format_is_quantised(w->format) ? (const void *const *)rows->act_rows
+                                              : (const void *const *)rows->value_rows;
+}
+
+/* Phases of a pass, run by every thread; each ends where its results may be used only
+ * after a barrier, which the caller places. */
+void sl__attention_layer(sl__forward *f, int32_t thread, int32_t layer);
+void sl__expert_layer(sl__forward *f, int32_t thread, int32_t layer);
+
+/* Plan the parts those files own. */
+void sl__attention_plan(sl__forward *f, sl__plan *plan);
+void sl__expert_plan(sl__forward *f, sl__plan *plan);
+
+/* Rows with pointers, n of them; columns beyond whole blocks have no quantised form. */
+void sl__rows_plan(sl__rows *rows, sl__plan *plan, int32_t n, int32_t width);
+
+/* [n] pointers to rows `stride` floats apart. */
+float **sl__row_pointers(sl__plan *plan, float *first, int32_t n, size_t stride);
+
+/* normed[r] = rms_norm(x[r]), quantised too; rows shared among threads. */
+void sl__norm_rows(sl__forward *f, const float *weight);
+
+/* y[r] += or = W normed: one dense product of all rows, columns shared among threads.
+ * Units are panels of the weights one after the other. */
+void sl__dense_products(sl__forward *f, int32_t thread, const sl__rows *x,
+                        const sl__weight *const *weights, float *const *const *outputs,
+                        int32_t n_weights);
+
+#endif

@@ -1,0 +1,392 @@
+/* model.c - opening a model: file, facts, vocabulary, tensors, packing.
+ *
+ *     1. map and check the file (gguf.c)
+ *     2. let the architecture read its keys, then check what must fit together
+ *     3. find every tensor and check its shape and type
+ *     4. choose a layout by the memory there is, take one block, fill it
+ *
+ * Nothing is allocated by a number that was not checked before. */
+#include "model/model.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "runtime/cpu.h"
+#include "runtime/pool.h"
+
+static const sl__arch *const arches[] = {&sl__arch_qwen3moe};
+
+sl_model_params sl_model_params_default(void) {
+    return (sl_model_params){.layout = SL_LAYOUT_AUTO};
+}
+
+/* ---- facts ---- */
+
+static void copy_string(char *out, size_t size, sl__gguf_string s) {
+    const size_t n = s.n < size - 1 ? s.n : size - 1;
+    for (size_t i = 0; i < n; i++)
+        out[i] = s.bytes[i];
+    out[n] = '\0';
+}
+
+static sl_status find_arch(const sl__gguf *g, const sl__arch **out, sl_error *err) {
+    sl__gguf_string name;
+    const sl_status status = sl__gguf_str(g, "general.architecture", &name, err);
+    if (status != SL_OK) return status;
+    for (size_t i = 0; i < SL_COUNT(arches); i++)
+        if (sl__gguf_string_is(name, arches[i]->name)) {
+            *out = arches[i];
+            return SL_OK;
+        }
+    return sl__gguf_fail_key(g, "general.architecture", err, "\"%.*s\", expected \"qwen3moe\"",
+                             (int)(name.n < 64 ? name.n : 64), name.bytes);
+}
+
+static sl_status check_facts(const sl_model *m, sl_error *err) {
+    const sl_model_facts *f = &m->facts;
+    if (f->heads % f->kv_heads != 0)
+        return sl__fail(err, SL_E_FORMAT, SL_NOWHERE,
+                        "%s: %d attention heads are not a multiple of %d key/value heads",
+                        m->file.file, f->heads, f->kv_heads);
+    if (f->head_dim % 2 != 0)
+        return sl__fail(err, SL_E_FORMAT, SL_NOWHERE,
+                        "%s: head size %d, expected an even number (RoPE turns pairs)",
+                        m->file.file, f->head_dim);
+    if (f->experts_per_token > f->experts)
+        return sl__fail(err, SL_E_FORMAT, SL_NOWHERE, "%s: %d experts per token of %d experts",
+                        m->file.file, f->experts_per_token, f->experts);
+    return SL_OK;
+}
+
+/* ---- tensors ---- */
+
+static int32_t dim_of(const sl_model_facts *f, sl__dim dim) {
+    switch (dim) {
+    case SL_DIM_WIDTH:
+        return f->width;
+    case SL_DIM_HEAD:
+        return f->head_dim;
+    case SL_DIM_QUERIES:
+        return f->heads * f->head_dim;
+    case SL_DIM_KEYS:
+        return f->kv_heads * f->head_dim;
+    case SL_DIM_EXPERTS:
+        return f->experts;
+    case SL_DIM_EXPERT_WIDTH:
+        return f->expert_width;
+    case SL_DIM_VOCAB:
+        return f->vocab;
+    case SL_DIM_NONE:
+        break;
+    }
+    return 1;
+}
+
+static sl_status find_tensor(const sl__gguf *g, const char *name, int32_t n_in, int32_t n_out,
+                             int32_t n_experts, const sl__gguf_tensor **out, sl_error *err) {
+    const sl__gguf_tensor *t = sl__gguf_find_tensor(g, name);
+    if (!t)
+        return sl__fail(err, SL_E_FORMAT, SL_NOWHERE, "%s: tensor %s is missing", g->file, name);
+    if (t->ne[0] != n_in || t->ne[1] != n_out || t->ne[2] != n_experts || t->ne[3] != 1)
+        return sl__gguf_fail_tensor(g, t, err,
+                                    "shape [%lld, %lld, %lld, %lld], expected [%d, %d, %d, 1]",
+                                    (long long)t->ne[0], (long long)t->ne[1], (long long)t->ne[2],
+                                    (long long)t->ne[3], n_in, n_out, n_experts);
+    *out = t;
+    return SL_OK;
+}
+
+/* Vectors are copied to floats in the block; while measuring, out stays NULL. */
+static sl_status bind_vector(sl_model *m, sl__plan *plan, const char *name, int32_t n,
+                             const float **out, sl_error *err) {
+    const sl__gguf_tensor *t = NULL;
+    sl__weight w;
+    sl_status status = find_tensor(&m->file, name, n, 1, 1, &t, err);
+    if (status == SL_OK) status = sl__weight_bind(&w, &m->file, t, err);
+    if (status != SL_OK) return status;
+    float *copy = sl__plan_take(plan, (size_t)n, sizeof *copy);
+    *out = copy;
+    if (!copy) return SL_OK;
+    sl__row_to_float(w.format, copy, w.rows, n);
+    for (int32_t i = 0; i < n; i++)
+        if (!isfinite(copy[i]))
+            return sl__gguf_fail_tensor(&m->file, t, err, "element %d is not finite", i);
+    return SL_OK;
+}
+
+static sl_status bind_matrix(sl_model *m, sl__plan *plan, const char *name, int32_t n_in,
+                             int32_t n_out, int32_t n_experts, sl__weight *out, sl_error *err) {
+    const sl__gguf_tensor *t = NULL;
+    sl_status status = find_tensor(&m->file, name, n_in, n_out, n_experts, &t, err);
+    if (status == SL_OK) status = sl__weight_bind(out, &m->file, t, err);
+    if (status != SL_OK) return status;
+    if (m->packed) out->panels = sl__plan_take(plan, sl__weight_bytes(out), 1);
+    if (sl__weight_panel_bytes(out) > m->panel_bytes_max)
+        m->panel_bytes_max = sl__weight_panel_bytes(out);
+    return SL_OK;
+}
+
+static sl_status bind_layer(sl_model *m, sl__plan *plan, const sl__arch *arch, int32_t index,
+                            sl_error *err) {
+    for (int32_t i = 0; i < arch->n_rules; i++) {
+        const sl__tensor_rule *rule = &arch->rules[i];
+        char name[SL_GGUF_TENSOR_NAME_MAX + 1];
+        (void)snprintf(name, sizeof name, "blk.%d.%s", index, rule->suffix);
+        void *field = (char *)&m->layers[index] + rule->offset;
+        const int32_t n_in = dim_of(&m->facts, rule->n_in);
+        const sl_status status =
+            rule->n_out == SL_DIM_NONE
+                ? bind_vector(m, plan, name, n_in, field, err)
+                : bind_matrix(m, plan, name, n_in, dim_of(&m->facts, rule->n_out),
+                              rule->per_expert ? m->facts.experts : 1, field, err);
+        if (status != SL_OK) return status;
+    }
+    return SL_OK;
+}
+
+/* One walk over all tensors: measuring (plan->base NULL) or binding for good. */
+static sl_status bind_tensors(sl_model *m, sl__plan *plan, const sl__arch *arch, sl_error *err) {
+    const sl_model_facts *f = &m->facts;
+    const bool tied = !sl__gguf_find_tensor(&m->file, "output.weight");
+    sl_status status = bind_vector(m, plan, "output_norm.weight", f->width, &m->out_norm, err);
+    for (int32_t i = 0; i < f->layers && status == SL_OK; i++)
+        status = bind_layer(m, plan, arch, i, err);
+    if (status == SL_OK)
+        status = bind_matrix(m, plan, tied ? "token_embd.weight" : "output.weight", f->width,
+                             f->vocab, 1, &m->head, err);
+    const sl__gguf_tensor *t = NULL;
+    if (status == SL_OK)
+        status = find_tensor(&m->file, "token_embd.weight", f->width, f->vocab, 1, &t, err);
+    if (status == SL_OK) status = sl__weight_bind(&m->embedding, &m->file, t, err);
+    return status;
+}
+
+/* ---- traffic ---- */
+
+static void count_bytes(sl_model *m) {
+    sl_model_facts *f = &m->facts;
+    uint64_t by_type[64] = {0};
+    for (int32_t i = 0; i < m->file.n_tensors; i++) {
+        const sl__gguf_tensor *t = &m->file.tensors[i];
+        f->params += t->elements;
+        f->weight_bytes += t->size;
+        if ((uint32_t)t->type < SL_COUNT(by_type)) by_type[t->type] += t->size;
+    }
+    uint32_t most = 0;
+    for (uint32_t i = 1; i < SL_COUNT(by_type); i++)
+        if (by_type[i] > by_type[most]) most = i;
+    (void)snprintf(f->type, sizeof f->type, "%s", sl__tensor_type_find(most)->name);
+
+    f->file_bytes = m->file.size;
+    f->bytes_dense = sl__weight_matrix_bytes(&m->head);
+    for (int32_t i = 0; i < f->layers; i++) {
+        const sl__layer *l = &m->layers[i];
+        const uint64_t expert = sl__weight_matrix_bytes(&l->gate) +
+                                sl__weight_matrix_bytes(&l->up) + sl__weight_matrix_bytes(&l->down);
+        if (expert > f->bytes_per_expert) f->bytes_per_expert = expert;
+        f->bytes_per_token += (uint64_t)f->experts_per_token * expert;
+        f->bytes_dense += sl__weight_matrix_bytes(&l->q) + sl__weight_matrix_bytes(&l->k) +
+                          sl__weight_matrix_bytes(&l->v) + sl__weight_matrix_bytes(&l->o) +
+                          sl__weight_matrix_bytes(&l->router);
+    }
+    f->bytes_per_token += f->bytes_dense;
+}
+
+/* ---- packing ---- */
+
+static void pack_job_run(const sl__weight *w, sl__pool *pool) {
+    const int32_t n = w->n_experts * w->n_panels;
+    for (int32_t i, end; (i = sl__pool_claim(pool, n, 16, &end)) < n;)
+        for (; i < end; i++)
+            sl__weight_pack_panel(w, i, w->panels + (size_t)i * sl__weight_panel_bytes(w));
+}
+
+typedef struct pack_job {
+    const sl__weight *weight;
+    sl__pool *pool;
+} pack_job;
+
+static void pack_on_thread(void *arg, int32_t thread) {
+    const pack_job *job = arg;
+    (void)thread;
+    pack_job_run(job->weight, job->pool);
+}
+
+static void pack_weight(sl_model *m, sl__pool *pool, const sl__weight *w,
+                        const sl_model_params *params, uint64_t *done) {
+    pack_job job = {w, pool};
+    sl__pool_run(pool, pack_on_thread, &job);
+    sl__mapping_drop(&m->file.mapping, (size_t)(w->rows - m->file.bytes), sl__weight_bytes(w));
+    *done += sl__weight_bytes(w);
+    if (params->progress) params->progress(params->progress_user, *done, m->block.size);
+}
+
+static sl_status pack_all(sl_model *m, const sl__arch *arch, const sl_model_params *params,
+                          sl_error *err) {
+    sl__pool *pool;
+    const int32_t threads = params->threads > 0 ? params->threads : sl__cpu_cores();
+    const sl_status status = sl__pool_open(&pool, threads, err);
+    if (status != SL_OK) return status;
+    uint64_t done = 0;
+    for (int32_t i = 0; i < m->facts.layers; i++)
+        for (int32_t r = 0; r < arch->n_rules; r++)
+            if (arch->rules[r].n_out != SL_DIM_NONE)
+                pack_weight(m, pool,
+                            (const void *)((const char *)&m->layers[i] + arch->rules[r].offset),
+                            params, &done);
+    pack_weight(m, pool, &m->head, params, &done);
+    sl__pool_close(&pool);
+    return SL_OK;
+}
+
+/* ---- opening ---- */
+
+/* Measure with the wanted layout; fall back to mapped if automatic and too large. */
+static sl_status place_tensors(sl_model *m, const sl__arch *arch, const sl_model_params *params,
+                               sl_error *err) {
+    m->packed = params->layout != SL_LAYOUT_MAPPED;
+    sl__plan plan = {NULL, 0};
+    sl_status status = bind_tensors(m, &plan, arch, err);
+    if (status != SL_OK) return status;
+    /* Leave a tenth of what is free for caches, the session and everyone else. */
+    if (params->layout == SL_LAYOUT_AUTO && plan.used > sl__memory_available() / 10 * 9) {
+        m->packed = false;
+        plan = (sl__plan){NULL, 0};
+        status = bind_tensors(m, &plan, arch, err);
+    }
+    if (status == SL_OK)
+        status = sl__block_acquire(&m->block, plan.used,
+                                   m->packed ? "the packed model" : "the model", err);
+    if (status != SL_OK) return status;
+    plan = (sl__plan){m->block.bytes, 0};
+    return bind_tensors(m, &plan, arch, err);
+}
+
+static sl_status open_model(sl_model *m, const char *path, const sl_model_params *params,
+                            sl_error *err) {
+    m->kernels = sl__kernels_select(sl__cpu_features(), params->isa);
+    if (!m->kernels)
+        return sl__fail(err, SL_E_ISA, SL_NOWHERE, "no kernel table \"%s\" on this CPU",
+                        params->isa);
+    const sl__arch *arch = NULL;
+    sl_status status = sl__gguf_open(&m->file, path, err);
+    if (status == SL_OK) status = find_arch(&m->file, &arch, err);
+    if (status == SL_OK) status = arch->describe(&m->file, &m->facts, &m->switches, err);
+    if (status == SL_OK) status = check_facts(m, err);
+    if (status == SL_OK) status = sl__vocab_open(&m->vocab, &m->file, err);
+    if (status != SL_OK) return status;
+
+    sl__gguf_string name, chat_template;
+    (void)snprintf(m->facts.arch, sizeof m->facts.arch, "%s", arch->name);
+    status = sl__gguf_str_or_empty(&m->file, "general.name", &name, err);
+    if (status == SL_OK)
+        status = sl__gguf_str_or_empty(&m->file, "tokenizer.chat_template", &chat_template, err);
+    if (status != SL_OK) return status;
+    copy_string(m->facts.name, sizeof m->facts.name, name);
+    m->chat = sl__chat_recognise(chat_template);
+    m->facts.vocab = sl__vocab_size(m->vocab);
+    for (int32_t i = 0; i < m->facts.vocab; i++) {
+        size_t n;
+        (void)sl__vocab_bytes(m->vocab, i, true, &n);
+        if (n > m->token_bytes_max) m->token_bytes_max = n;
+    }
+
+    m->layers = calloc((size_t)m->facts.layers, sizeof *m->layers);
+    if (!m->layers) return sl__fail(err, SL_E_NOMEM, SL_NOWHERE, "out of memory for %s", path);
+    status = place_tensors(m, arch, params, err);
+    if (status == SL_OK) count_bytes(m);
+    if (status == SL_OK && m->packed) status = pack_all(m, arch, params, err);
+    return status;
+}
+
+sl_status sl_model_open(sl_model **out, const char *path, const sl_model_params *params,
+                        sl_error *err) {
+    *out = NULL;
+    const sl_model_params defaults = sl_model_params_default();
+    if (!params) params = &defaults;
+    if (params->threads < 0 || params->threads > 256)
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "%d threads, expected 0 .. 256",
+                        params->threads);
+    sl_model *m = calloc(1, sizeof *m);
+    if (!m) return sl__fail(err, SL_E_NOMEM, SL_NOWHERE, "out of memory for %s", path);
+    const sl_status status = open_model(m, path, params, err);
+    if (status != SL_OK) {
+        sl_model_close(&m);
+        return status;
+    }
+    *out = m;
+    return SL_OK;
+}
+
+void sl_model_close(sl_model **model) {
+    sl_model *m = *model;
+    *model = NULL;
+    if (!m) return;
+    sl__block_release(&m->block);
+    free(m->layers);
+    sl__vocab_close(&m->vocab);
+    sl__gguf_close(&m->file);
+    free(m);
+}
+
+/* ---- questions ---- */
+
+const sl_model_facts *sl_model_facts_of(const sl_model *model) {
+    return &model->facts;
+}
+
+const char *sl_model_isa(const sl_model *model) {
+    return model->kernels->name;
+}
+
+const char *sl_model_layout(const sl_model *model) {
+    return model->packed ? "packed" : "mapped";
+}
+
+const char *sl_isa_name(int32_t i, int *usable) {
+    if (i < 0 || i >= sl__kernels_count) return NULL;
+    if (usable) *usable = (sl__kernels_all[i]->needs & ~sl__cpu_features()) == 0;
+    return sl__kernels_all[i]->name;
+}
+
+/* The tokenizer's public face (tokenizer.h). */
+
+sl_status sl_tokenize(const sl_model *model, const char *text, size_t n, int parse_special,
+                      sl_token *tokens, int32_t max, int32_t *n_tokens, sl_error *err) {
+    return sl__vocab_tokenize(model->vocab, text, n, parse_special != 0, tokens, max, n_tokens,
+                              err);
+}
+
+const char *sl_token_bytes(const sl_model *model, sl_token token, int special, size_t *n) {
+    return sl__vocab_bytes(model->vocab, token, special != 0, n);
+}
+
+int sl_token_is_eog(const sl_model *model, sl_token token) {
+    return sl__vocab_is_eog(model->vocab, token);
+}
+
+sl_token sl_token_bos(const sl_model *model) {
+    return sl__vocab_bos(model->vocab);
+}
+
+sl_token sl_token_eos(const sl_model *model) {
+    return sl__vocab_eos(model->vocab);
+}
+
+int sl_model_adds_bos(const sl_model *model) {
+    return sl__vocab_adds_bos(model->vocab);
+}
+
+const char *sl_chat_format(const sl_model *model) {
+    return model->chat ? sl__chat_name(model->chat) : NULL;
+}
+
+sl_status sl_chat_tokenize(const sl_model *model, const sl_chat_message *messages,
+                           int32_t n_messages, sl_token *tokens, int32_t max, int32_t *n_tokens,
+                           sl_error *err) {
+    return sl__chat_tokenize(model->chat, model->vocab, messages, n_messages, tokens, max, n_tokens,
+                             err);
+}
