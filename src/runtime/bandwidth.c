@@ -1,0 +1,120 @@
+/* bandwidth.c - how fast this machine reads memory.
+ *
+ * Three ways of walking, because no single one is the fastest everywhere: one stream per
+ * thread, four streams per thread, and one stream that asks for lines ahead of time. The
+ * best round of the best pattern counts: it is the ceiling a kernel is judged by. */
+#include "runtime/bandwidth.h"
+
+#include <stdatomic.h>
+
+#include "runtime/clock.h"
+#include "runtime/memory.h"
+#include "runtime/pool.h"
+
+enum { WORDS_PER_LINE = SL_CACHE_LINE / 8, AHEAD_LINES = 64, ROUNDS = 6 };
+
+typedef enum pattern { ONE_STREAM, FOUR_STREAMS, PREFETCHED, PATTERNS } pattern;
+
+typedef struct read_job {
+    const uint64_t *words;
+    size_t n_words; /* per thread, a multiple of 4 lines */
+    pattern how;
+    atomic_ullong sum; /* keeps the reads alive */
+} read_job;
+
+static uint64_t sum_lines(const uint64_t *p, size_t n_words) {
+    uint64_t sum[WORDS_PER_LINE] = {0}, total = 0;
+    for (size_t i = 0; i < n_words; i += WORDS_PER_LINE)
+        for (size_t j = 0; j < WORDS_PER_LINE; j++)
+            sum[j] += p[i + j];
+    for (size_t j = 0; j < WORDS_PER_LINE; j++)
+        total += sum[j];
+    return total;
+}
+
+static uint64_t sum_four_streams(const uint64_t *p, size_t n_words) {
+    const size_t quarter = n_words / 4;
+    uint64_t sum[WORDS_PER_LINE] = {0}, total = 0;
+    for (size_t i = 0; i < quarter; i += WORDS_PER_LINE)
+        for (size_t s = 0; s < 4; s++)
+            for (size_t j = 0; j < WORDS_PER_LINE; j++)
+                sum[j] += p[s * quarter + i + j];
+    for (size_t j = 0; j < WORDS_PER_LINE; j++)
+        total += sum[j];
+    return total;
+}
+
+static uint64_t sum_prefetched(const uint64_t *p, size_t n_words) {
+    uint64_t sum[WORDS_PER_LINE] = {0}, total = 0;
+    for (size_t i = 0; i < n_words; i += WORDS_PER_LINE) {
+#if defined(__GNUC__)
+        __builtin_prefetch(p + i + AHEAD_LINES * WORDS_PER_LINE);
+#endif
+        for (size_t j = 0; j < WORDS_PER_LINE; j++)
+            sum[j] += p[i + j];
+    }
+    for (size_t j = 0; j < WORDS_PER_LINE; j++)
+        total += sum[j];
+    return total;
+}
+
+static void read_on_thread(void *arg, int32_t thread) {
+    read_job *job = arg;
+    const uint64_t *p = job->words + (size_t)thread * job->n_words;
+    uint64_t sum = 0;
+    switch (job->how) {
+    case ONE_STREAM:
+        sum = sum_lines(p, job->n_words);
+        break;
+    case FOUR_STREAMS:
+        sum = sum_four_streams(p, job->n_words);
+        break;
+    case PREFETCHED:
+        sum = sum_prefetched(p, job->n_words);
+        break;
+    case PATTERNS:
+        break;
+    }
+    atomic_fetch_add(&job->sum, sum);
+}
+
+typedef struct fill_job {
+    uint8_t *bytes;
+    size_t per_thread;
+} fill_job;
+
+static void fill_on_thread(void *arg, int32_t thread) { /* real pages, not the zero page */
+    const fill_job *job = arg;
+    uint8_t *p = job->bytes + (size_t)thread * job->per_thread;
+    for (size_t i = 0; i < job->per_thread; i += SL_CACHE_LINE)
+        p[i] = (uint8_t)(i >> 6);
+}
+
+sl_status sl__read_bandwidth(int32_t threads, uint64_t bytes, double *bytes_per_second,
+                             sl_error *err) {
+    sl__block block = {NULL, 0};
+    sl__pool *pool = NULL;
+    const size_t granule = 4 * SL_CACHE_LINE;
+    const size_t per_thread = (size_t)(bytes / (uint64_t)threads) / granule * granule;
+    sl_status status =
+        sl__block_acquire(&block, per_thread * (size_t)threads, "measuring bandwidth", err);
+    if (status == SL_OK) status = sl__pool_open(&pool, threads, err);
+    double best = 0;
+    if (status == SL_OK) {
+        fill_job fill = {block.bytes, per_thread};
+        sl__pool_run(pool, fill_on_thread, &fill);
+        for (int32_t i = 0; i < ROUNDS * PATTERNS; i++) {
+            read_job job = {(const uint64_t *)(const void *)block.bytes, per_thread / 8,
+                            (pattern)(i % PATTERNS), 0};
+            const uint64_t start = sl__now_ns();
+            sl__pool_run(pool, read_on_thread, &job);
+            const double seconds = (double)(sl__now_ns() - start) * 1e-9;
+            const double speed = (double)per_thread * threads / seconds;
+            if (speed > best) best = speed;
+        }
+    }
+    *bytes_per_second = best;
+    sl__pool_close(&pool);
+    sl__block_release(&block);
+    return status;
+}
