@@ -9,6 +9,7 @@
 #include "message.h"
 #include "options.h"
 #include "sluice/tokenizer.h"
+#include "units.h"
 
 typedef struct info {
     const sl_model *model;
@@ -17,14 +18,14 @@ typedef struct info {
     size_t session_bytes; /* of a session with that context */
 } info;
 
-static double gib(uint64_t bytes) {
-    return (double)bytes / 0x1p30;
+static cli_bytes bytes(uint64_t n) {
+    return cli_bytes_text((double)n);
 }
 
 static void print_types(const sl_model_facts *f) {
     for (int32_t i = 0; i < f->n_types; i++)
-        (void)printf("%s%-6s %4d tensors, %.3f GiB\n", i == 0 ? "types      " : "           ",
-                     f->types[i].name, (int)f->types[i].tensors, gib(f->types[i].bytes));
+        (void)printf("%-10s %-5s %5d tensors, %s\n", i == 0 ? "types" : "", f->types[i].name,
+                     (int)f->types[i].tensors, bytes(f->types[i].bytes).text);
 }
 
 static void print_kernels(const sl_model *model) {
@@ -40,22 +41,20 @@ static void print_text(const info *in) {
     const sl_model_facts *f = in->facts;
     const char *chat = sl_chat_format(in->model);
     (void)printf("model      %s (%s, %s)\n", f->name[0] ? f->name : "unnamed", f->arch, f->type);
-    (void)printf("size       %.2f M parameters, %.3f GiB of weights in a file of %.3f GiB\n",
-                 (double)f->params / 1e6, gib(f->weight_bytes), gib(f->file_bytes));
+    (void)printf("size       %.2f M parameters, %s of weights in a file of %s\n",
+                 (double)f->params / 1e6, bytes(f->weight_bytes).text, bytes(f->file_bytes).text);
     (void)printf("shape      %d layers, width %d, vocabulary %d, trained for %d tokens\n",
                  (int)f->layers, (int)f->width, (int)f->vocab, (int)f->context_train);
     (void)printf("attention  %d heads of %d, %d key/value heads\n", (int)f->heads, (int)f->head_dim,
                  (int)f->kv_heads);
-    (void)printf("experts    %d of %d per token, width %d, %.3f MiB each\n",
-                 (int)f->experts_per_token, (int)f->experts, (int)f->expert_width,
-                 (double)f->bytes_per_expert / 0x1p20);
-    (void)printf("a token    reads %.3f GiB: %.3f GiB always, %.3f GiB of experts\n",
-                 gib(f->bytes_per_token), gib(f->bytes_dense),
-                 gib(f->bytes_per_token - f->bytes_dense));
+    (void)printf("experts    %d of %d per token, width %d, %s each\n", (int)f->experts_per_token,
+                 (int)f->experts, (int)f->expert_width, bytes(f->bytes_per_expert).text);
+    (void)printf("a token    reads %s: %s always, %s of experts\n", bytes(f->bytes_per_token).text,
+                 bytes(f->bytes_dense).text, bytes(f->bytes_per_token - f->bytes_dense).text);
     print_types(f);
     (void)printf("chat       %s\n", chat ? chat : "no template known here (use --raw)");
-    (void)printf("memory     %.3f GiB for a context of %d tokens, beside the weights\n",
-                 gib(in->session_bytes), (int)in->context);
+    (void)printf("memory     %s for a context of %d tokens, beside the weights\n",
+                 bytes(in->session_bytes).text, (int)in->context);
     print_kernels(in->model);
 }
 

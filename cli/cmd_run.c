@@ -268,17 +268,24 @@ static int tokenize(const run_options *o, run_state *st) {
     return CLI_OK;
 }
 
-/* Context to open: what -c says, else prompt and -n, within what the model can do. */
+/* Context to open: what -c says, else what prompt and -n need within what the model was
+ * trained for. */
 static int choose_context(const run_options *o, const run_state *st, int32_t *context) {
-    const int32_t most = sl_model_facts_of(st->model)->context_train;
+    const int32_t trained = sl_model_facts_of(st->model)->context_train;
     const int64_t room = o->params.max_tokens >= 0 ? o->params.max_tokens : ROOM_DEFAULT;
-    const int64_t wanted = o->engine.context > 0 ? o->engine.context : st->n_tokens + room;
-    *context = (int32_t)(wanted < most ? wanted : most);
-    if (st->n_tokens < *context || o->params.max_tokens == 0) return CLI_OK;
-    cli_complain("%s: the prompt has %d tokens, expected fewer than the context's %d (-c; the "
-                 "model's limit is %d)",
-                 st->input.name, (int)st->n_tokens, (int)*context, (int)most);
-    return CLI_FAILED;
+    const int64_t needed = st->n_tokens + room;
+    *context =
+        o->engine.context > 0 ? o->engine.context : (int32_t)(needed < trained ? needed : trained);
+    if (st->n_tokens >= *context && o->params.max_tokens != 0) {
+        cli_complain("%s: the prompt has %d tokens, expected fewer than the context's %d (-c; the "
+                     "model was trained for %d)",
+                     st->input.name, (int)st->n_tokens, (int)*context, (int)trained);
+        return CLI_FAILED;
+    }
+    if (*context > trained && !o->quiet)
+        cli_complain("note: -c %d is more than the %d tokens the model was trained for",
+                     (int)*context, (int)trained);
+    return CLI_OK;
 }
 
 /* ---- generating ------------------------------------------------------------------ */

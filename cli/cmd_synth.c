@@ -9,6 +9,7 @@
 #include "options.h"
 #include "progress.h"
 #include "sluice/synth.h"
+#include "units.h"
 
 enum { NAMES_MAX = 16 };
 
@@ -43,7 +44,7 @@ static int write_file(const char *path, sl_synth_params *params) {
     if (status == SL_OK) {
         struct stat info;
         if (stat(path, &info) == 0)
-            (void)printf("%s: %.3f GiB\n", path, (double)info.st_size / 0x1p30);
+            (void)printf("%s: %s\n", path, cli_bytes_text((double)info.st_size).text);
         return CLI_OK;
     }
     if (*st.cancel) {

@@ -7,6 +7,7 @@
 
 #include "cmd.h"
 #include "machine.h"
+#include "units.h"
 
 static double ratio(double a, double b) {
     return b > 0 ? a / b : 0;
@@ -55,6 +56,11 @@ static const char *drafter_name(const sl_generate_params *p) {
     return p->spec_type == SL_SPEC_NGRAM ? "ngram-simple" : "none";
 }
 
+/* Without a drafter the policy has nothing to decide. */
+static const char *policy_name(const sl_generate_params *p) {
+    return p->spec_type == SL_SPEC_NONE ? "off" : p->spec_policy;
+}
+
 /* ---- for people ------------------------------------------------------------- */
 
 static const char *stop_sentence(sl_stop_reason stop) {
@@ -78,7 +84,7 @@ static const char *stop_sentence(sl_stop_reason stop) {
 static void print_speculation(FILE *to, const cli_run_facts *run) {
     const sl_generate_stats *s = run->stats;
     const sl_generate_params *p = run->params;
-    (void)fprintf(to, "speculation  %s, policy %s", drafter_name(p), p->spec_policy);
+    (void)fprintf(to, "speculation  %s, policy %s", drafter_name(p), policy_name(p));
     if (s->drafted > 0)
         (void)fprintf(to, ": kept %" PRId64 " of %" PRId64 " drafted tokens (%.0f%%)", s->accepted,
                       s->drafted, percent((double)s->accepted, (double)s->drafted));
@@ -111,8 +117,8 @@ void cli_summary_print(FILE *to, const cli_run_facts *run) {
         if (bound > 0)
             (void)fprintf(to, ", %.0f%% of the %.1f GB/s measured",
                           percent(bytes_per_second(s), bound), bound / 1e9);
-        (void)fprintf(to, "; %.3f GB per pass, %.1f of %d experts per layer\n",
-                      ratio(s->weight_bytes + s->kv_bytes, s->passes) / 1e9,
+        (void)fprintf(to, "; %s per pass, %.1f of %d experts per layer\n",
+                      cli_bytes_text(ratio(s->weight_bytes + s->kv_bytes, s->passes)).text,
                       s->experts_per_layer_pass, (int)f->experts);
         print_speculation(to, run);
     }
@@ -171,7 +177,7 @@ static json_t *settings_object(const cli_run_facts *run) {
                      (json_int_t)p->sampling.seed, "temperature", (double)p->sampling.temperature,
                      "top_k", (int)p->sampling.top_k, "top_p", (double)p->sampling.top_p, "min_p",
                      (double)p->sampling.min_p, "spec_type", drafter_name(p), "spec_policy",
-                     p->spec_policy, "draft_max", (int)p->draft_max, "expert_budget",
+                     policy_name(p), "draft_max", (int)p->draft_max, "expert_budget",
                      budget_name(&p->budget), "expert_budget_experts", (int)p->budget.experts);
 }
 

@@ -232,6 +232,11 @@ def test_a_prompt_longer_than_the_context_is_refused():
     fails(1, ["run", "-p", "word " * 300, "-c", "64"], "-p: ", "64")
 
 
+def test_a_context_beyond_the_training_is_noted():
+    code, _, err = sluice("run", "-p", STORY, "-n", "1", "-c", "100000")
+    assert code == 0 and err.startswith("sluice: note: -c 100000 is more than the "), err
+
+
 # ---- running --------------------------------------------------------------------------------
 
 
