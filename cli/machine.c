@@ -62,7 +62,7 @@ static bool cache_path(char path[CLI_PATH_MAX]) {
 static void cache_key(char *key, size_t size, int32_t threads) {
     char cpu[256];
     cli_cpu_name(cpu, sizeof cpu);
-    (void)snprintf(key, size, "%s, %d threads", cpu, (int)threads);
+    (void)snprintf(key, size, "%s, threads: %d", cpu, (int)threads);
 }
 
 double cli_bandwidth_load(int32_t threads) {

@@ -140,7 +140,7 @@ static bool set_number(const cli_option *o, const char *flag, const char *value)
         if (o->above_min)
             cli_complain("%s %s: expected %s above %.10g and at most %.10g", flag, value, noun,
                          o->min, o->max);
-        else if (o->max >= INT32_MAX)
+        else if (o->max > INT32_MAX)
             cli_complain("%s %s: expected %s, %.10g or more", flag, value, noun, o->min);
         else
             cli_complain("%s %s: expected %s in %.10g .. %.10g", flag, value, noun, o->min, o->max);

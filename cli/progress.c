@@ -26,6 +26,12 @@ void cli_progress_update(cli_progress *p, double done, double total) {
     (void)fprintf(stderr, "\r%s: %.0f%%\x1b[K", p->what, total > 0 ? 100 * done / total : 0.0);
 }
 
+void cli_progress_show(cli_progress *p) {
+    if (!p->enabled) return;
+    p->shown = true;
+    (void)fprintf(stderr, "\r%s\x1b[K", p->what);
+}
+
 void cli_progress_end(cli_progress *p) {
     if (p->shown) (void)fputs("\r\x1b[K", stderr);
     p->enabled = false;

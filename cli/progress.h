@@ -16,7 +16,8 @@ typedef struct cli_progress {
 
 void cli_progress_begin(cli_progress *p, const char *what);
 void cli_progress_update(cli_progress *p, double done, double total); /* cheap to call often */
-void cli_progress_end(cli_progress *p);                               /* more than once is fine */
+void cli_progress_show(cli_progress *p); /* at once, for work that reports nothing */
+void cli_progress_end(cli_progress *p);  /* more than once is fine */
 
 /* The same as a callback of the library; user is a cli_progress. */
 void cli_progress_bytes(void *user, uint64_t done, uint64_t total);

@@ -61,7 +61,7 @@ def test_help_and_version_work_everywhere():
     code, out, err = sluice("--help")
     assert code == 0 and err == ""
     commands = [line.split()[0] for line in out.decode().splitlines() if line.startswith("  ")]
-    assert {"run", "info", "tokenize", "logits", "synth"} <= set(commands), commands
+    assert {"run", "info", "tokenize", "logits", "synth", "bench"} <= set(commands), commands
     version = sluice("--version")
     assert version[0] == 0 and version[1].startswith(b"sluice ")
     for command in commands:
@@ -104,7 +104,8 @@ def test_misspelled_names_get_a_suggestion():
 BAD_VALUES = [  # flag, value, what the message must say besides both
     ("-n", "many", "whole number"),
     ("-n", "1.5", "whole number"),
-    ("-n", "-2", "-1 or more"),
+    ("-n", "-2", "-1 .. 2147483647"),
+    ("-n", "2147483648", "-1 .. 2147483647"),
     ("-n", "99999999999999999999", "whole number"),
     ("-n", "0x10", "whole number"),
     ("-n", "", "whole number"),
@@ -138,12 +139,19 @@ BAD_VALUES = [  # flag, value, what the message must say besides both
     ("--stats-json", "-", "standard output carries the text"),
 ]
 
+BAD_ROWS = ["", "0", "66", "1,,2", "1,", ",1", "1;2", "x", ",".join(["1"] * 33)]
+
 
 def test_impossible_values_name_flag_value_and_expectation():
     for flag, value, expected in BAD_VALUES:
         fails(2, ["run", "-p", "x", flag, value], f"{flag} {value}: expected ", expected)
         if flag.startswith("--"):
             fails(2, ["run", "-p", "x", f"{flag}={value}"], f"{flag} {value}: ", expected)
+
+
+def test_rows_of_a_curve_are_a_list_of_numbers():
+    for rows in BAD_ROWS:
+        fails(2, ["bench", f"--rows={rows}"], f"--rows {rows}: expected ", "1,2,4,8")
 
 
 def test_names_of_synthetic_models_are_listed():
@@ -452,6 +460,26 @@ def test_bad_ids_are_refused_with_their_line():
                            (b"999999999\n", ["line 1"]), (b"\n\n", ["found none"]),
                            (b"1\0 2\n", ["zero byte"])]:
         fails(1, ["logits", "--ids", path("ids", content), "-o", out], "ids", *words)
+
+
+def test_bench_prints_the_same_points_in_every_format():
+    args = ["bench", "-r", "1", "--rows", "1,3", "-p", "16", "-d", "16", "--bandwidth-mib", "256"]
+    cache = {"XDG_CACHE_HOME": path("cache")}
+    code, out, err = sluice(*args, "-o", "json", env=cache)
+    assert code == 0 and err == "", err
+    report = json.loads(out)
+    assert [(p["tokens"], p["rows"]) for p in report["points"]] == [
+        ("random", 1), ("random", 3), ("same", 1), ("same", 3)]
+    assert report["bandwidth_all"] > 1e8 and report["points"][0]["time_ratio"] == 1
+    assert report["points"][1]["experts_per_layer"] >= report["points"][3]["experts_per_layer"]
+    with open(path("cache/sluice/bandwidth.json"), encoding="utf-8") as f:
+        remembered = json.load(f).values()
+    assert any(abs(x / report["bandwidth_all"] - 1) < 1e-6 for x in remembered)
+    code, out, err = sluice(*args, "-o", "csv", env=cache)
+    lines = out.decode().splitlines()
+    assert code == 0 and len(lines) == 5 and len({line.count(",") for line in lines}) == 1
+    code, out, err = sluice(*args, env=cache)
+    assert code == 0 and out.count(b"| random |") == 2 and out.count(b"| same   |") == 2
 
 
 def main():
