@@ -175,22 +175,25 @@ static bool parse_options(const cli_command *self, run_options *o, int argc, cha
                    "experts a verification pass may use, LOSSY: off or\n"
                    "moespec:B[,substitute|truncate] (default off)"),
     };
-    if (!cli_parse(self, options, CLI_COUNT(options), argc, argv, exit_code)) return false;
+    return cli_parse(self, options, CLI_COUNT(options), argc, argv, exit_code);
+}
 
-    *exit_code = CLI_USAGE;
+/* What no single option can be blamed for. CLI_OK or CLI_USAGE. */
+static int check_options(const run_options *o) {
+    const sl_generate_params *p = &o->params;
     if (p->ngram_min > p->ngram_max) {
         cli_complain("--spec-ngram-min %d: expected at most --spec-ngram-max, which is %d",
                      (int)p->ngram_min, (int)p->ngram_max);
-        return false;
+        return CLI_USAGE;
     }
     if (o->raw && o->system) {
         cli_complain("-sys: expected no --raw, a system prompt needs the chat template");
-        return false;
+        return CLI_USAGE;
     }
-    if (o->system && cli_input_argument("-sys", o->system) != CLI_OK) return false;
+    if (o->system && cli_input_argument("-sys", o->system) != CLI_OK) return CLI_USAGE;
     for (int32_t i = 0; i < o->stop.n; i++)
-        if (cli_input_argument("-r", o->stop.items[i]) != CLI_OK) return false;
-    return true;
+        if (cli_input_argument("-r", o->stop.items[i]) != CLI_OK) return CLI_USAGE;
+    return CLI_OK;
 }
 
 /* A seed short enough to be typed again. */
@@ -366,6 +369,8 @@ static int run(const cli_command *self, int argc, char **argv) {
     run_state st = {0};
     int code;
     if (!parse_options(self, &o, argc, argv, &code)) return code;
+    code = check_options(&o);
+    if (code != CLI_OK) return code;
     if (o.seed < 0) o.seed = random_seed();
     o.params.sampling.seed = (uint64_t)o.seed;
 
