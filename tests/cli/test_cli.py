@@ -351,7 +351,8 @@ def finish(process):
     return process.wait(timeout=60), err
 
 
-LONG = ["run", "-p", STORY, "-n", "900", "--ignore-eos", "-s", "1"]
+# Seconds of work, so that it is certainly still running when something happens to it.
+LONG = ["run", "-p", STORY, "-n", "900", "--ignore-eos", "-s", "1", "--isa", "scalar"]
 
 
 def test_a_reader_that_leaves_ends_the_run_quietly():
