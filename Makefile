@@ -1,2 +1,51 @@
-build/release/sluice:
-	cmake --preset release && cmake --build --preset release
+# The short front door; CMake does the work (CMakePresets.json).
+#
+#   make              build/release/sluice
+#   make run          build, then a code edit by the embedded model
+#   make test         build, then the suite; make test-full adds the long grids
+#   make format       reformat every C file; make format-check only looks
+#   make layers       who may include whom;  make tidy  clang-tidy
+#   make clean        remove build/
+#
+# A missing package is named and installed where apt-get is (tools/setup.sh).
+
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+CLANG_FORMAT ?= $(shell command -v clang-format-14 || echo clang-format)
+CLANG_TIDY ?= $(shell command -v clang-tidy-14 || echo clang-tidy)
+BUILD = build/release
+C_FILES = git ls-files '*.c' '*.h'
+
+# The make that CMake starts has jobs of its own.
+CMAKE = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL cmake
+
+.PHONY: all configure run test test-full format format-check tidy layers clean
+all: configure
+	@$(CMAKE) --build $(BUILD) --parallel $(JOBS)
+
+configure:
+	@tools/setup.sh build
+	@$(CMAKE) --preset release > /dev/null
+
+run: all
+	$(BUILD)/sluice run -f examples/prompts/edit.txt --temp 0
+
+test: all
+	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -LE full
+
+test-full: all
+	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
+
+format:
+	$(C_FILES) | xargs $(CLANG_FORMAT) -i
+
+format-check:
+	$(C_FILES) | xargs $(CLANG_FORMAT) --dry-run --Werror
+
+tidy: configure
+	$(C_FILES) | grep '\.c$$' | xargs -P $(JOBS) -n 4 $(CLANG_TIDY) -p $(BUILD) --quiet
+
+layers:
+	python3 tests/layers.py
+
+clean:
+	rm -rf build
