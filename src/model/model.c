@@ -219,7 +219,8 @@ static void pack_weight(sl_model *m, sl__pool *pool, const sl__weight *w,
                         const sl_model_params *params, uint64_t *done) {
     pack_job job = {w, pool};
     sl__pool_run(pool, pack_on_thread, &job);
-    sl__mapping_drop(&m->file.mapping, (size_t)(w->rows - m->file.bytes), sl__weight_bytes(w));
+    sl__mapping_drop(&m->file.mapping, (size_t)(w->rows - m->file.bytes),
+                     (size_t)w->n_experts * sl__weight_matrix_bytes(w)); /* panels may be more */
     *done += sl__weight_bytes(w);
     if (params->progress) params->progress(params->progress_user, *done, m->block.size);
 }
