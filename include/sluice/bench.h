@@ -30,6 +30,8 @@ typedef struct sl_bench_params {
     int32_t n_rows;      /* 1 .. SL_BENCH_POINTS_MAX                            */
     int32_t prompt;      /* tokens of the prompt measurement, 0 = none; default 512 */
     sl_kv_type k_type, v_type;
+    uint64_t bandwidth_bytes; /* read bandwidth measured in every round over so many bytes;
+                                 0 = not; default 1 GiB, at least 256 MiB            */
     uint64_t seed;
     void (*progress)(void *user, int32_t done, int32_t total);
     void *user;
@@ -43,11 +45,13 @@ typedef struct sl_bench_point {
     double seconds, seconds_min, seconds_max; /* median, best and worst of the rounds    */
     double experts_per_layer;                 /* distinct, mean over layers and rounds   */
     double weight_bytes, kv_bytes;            /* touched, mean over rounds               */
+    double bandwidth_share; /* bytes / seconds / the read bandwidth of the same round, median */
     double attention_seconds, router_seconds, expert_seconds, head_seconds; /* medians   */
 } sl_bench_point;
 
 typedef struct sl_bench_result {
     int32_t threads;
+    double bandwidth; /* bytes per second read, best round; 0 if not asked for          */
     double prompt_tokens_per_second; /* median of 3, 0 if not asked for                 */
     sl_bench_point random[SL_BENCH_POINTS_MAX]; /* rows of random tokens               */
     sl_bench_point same[SL_BENCH_POINTS_MAX];   /* rows that repeat one token          */

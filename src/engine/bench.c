@@ -10,7 +10,7 @@
 #include "runtime/clock.h"
 #include "runtime/cpu.h"
 
-enum { ROUNDS_MAX = 1000, PROMPT_ROUNDS = 3, PARTS = 5 };
+enum { ROUNDS_MAX = 1000, PROMPT_ROUNDS = 3, BANDWIDTH_ROUNDS = 6, PARTS = 6 };
 
 sl_status sl_bench_bandwidth(int32_t threads, uint64_t bytes, double *bytes_per_second,
                              sl_error *err) {
@@ -20,7 +20,16 @@ sl_status sl_bench_bandwidth(int32_t threads, uint64_t bytes, double *bytes_per_
                         "bandwidth of %d threads over %llu bytes: expected 1 .. %d threads and a "
                         "MiB for each",
                         threads, (unsigned long long)bytes, SL_THREADS_MAX);
-    return sl__read_bandwidth(threads, bytes, bytes_per_second, err);
+    sl__bandwidth bandwidth;
+    *bytes_per_second = 0;
+    const sl_status status = sl__bandwidth_open(&bandwidth, threads, bytes, err);
+    if (status != SL_OK) return status;
+    for (int32_t i = 0; i < BANDWIDTH_ROUNDS; i++) {
+        const double measured = sl__bandwidth_measure(&bandwidth);
+        if (measured > *bytes_per_second) *bytes_per_second = measured;
+    }
+    sl__bandwidth_close(&bandwidth);
+    return SL_OK;
 }
 
 sl_bench_params sl_bench_params_default(void) {
@@ -30,11 +39,13 @@ sl_bench_params sl_bench_params_default(void) {
                              .rows = rows,
                              .n_rows = (int32_t)SL_COUNT(rows),
                              .prompt = 512,
+                             .bandwidth_bytes = UINT64_C(1) << 30,
                              .seed = 1};
 }
 
 typedef struct sample {
-    double part[PARTS]; /* seconds: total, attention, router, experts, head */
+    double part[PARTS]; /* seconds: total, attention, router, experts, head; then the
+                           share of the round's read bandwidth */
 } sample;
 
 typedef struct bench {
@@ -42,7 +53,8 @@ typedef struct bench {
     sl_session *session;
     float *logits;   /* [most rows][vocab]             */
     sample *samples; /* [2][n_rows][rounds]            */
-    uint64_t drawn;  /* random tokens drawn so far     */
+    sl__bandwidth bandwidth;
+    uint64_t drawn; /* random tokens drawn so far     */
     int32_t vocab;
     int32_t done, total;
 } bench;
@@ -107,6 +119,8 @@ static sl_status measure_prompt(bench *b, double *tokens_per_second, sl_error *e
 /* One round of all points: a pass to warm up, a pass that counts. */
 static sl_status measure_round(bench *b, int32_t round, sl_bench_result *result, sl_error *err) {
     const sl_bench_params *p = b->params;
+    const double read = p->bandwidth_bytes > 0 ? sl__bandwidth_measure(&b->bandwidth) : 0;
+    if (read > result->bandwidth) result->bandwidth = read;
     for (int32_t i = 0; i < 2 * p->n_rows; i++) {
         const bool same = i >= p->n_rows;
         const int32_t n = p->rows[i % p->n_rows];
@@ -115,10 +129,13 @@ static sl_status measure_round(bench *b, int32_t round, sl_bench_result *result,
         sl_status status = pass(b, n, same, &r, err);
         if (status == SL_OK) status = pass(b, n, same, &r, err);
         if (status != SL_OK) return status;
-        const uint64_t ns[PARTS] = {r.total_ns, r.attention_ns, r.router_ns, r.expert_ns,
-                                    r.head_ns};
-        for (int32_t part = 0; part < PARTS; part++)
-            b->samples[i * p->rounds + round].part[part] = (double)ns[part] * 1e-9;
+        const uint64_t ns[PARTS - 1] = {r.total_ns, r.attention_ns, r.router_ns, r.expert_ns,
+                                        r.head_ns};
+        double *part = b->samples[i * p->rounds + round].part;
+        for (int32_t j = 0; j < PARTS - 1; j++)
+            part[j] = (double)ns[j] * 1e-9;
+        const double bytes = (double)(r.weight_bytes + r.kv_bytes);
+        part[PARTS - 1] = read > 0 ? bytes / part[0] / read : 0;
         const double share = 1.0 / p->rounds;
         point->rows = n;
         point->weight_bytes += (double)r.weight_bytes * share;
@@ -143,6 +160,7 @@ static void summarise(const bench *b, int32_t index, sl_bench_point *point) {
     point->router_seconds = median(values[2], rounds);
     point->expert_seconds = median(values[3], rounds);
     point->head_seconds = median(values[4], rounds);
+    point->bandwidth_share = median(values[5], rounds);
 }
 
 static sl_status check_params(const sl_bench_params *p, int32_t *most, sl_error *err) {
@@ -159,6 +177,10 @@ static sl_status check_params(const sl_bench_params *p, int32_t *most, sl_error 
     if (p->rounds < 1 || p->rounds > ROUNDS_MAX)
         return sl__fail(err, SL_E_ARG, SL_NOWHERE, "%d rounds, expected 1 .. %d", p->rounds,
                         ROUNDS_MAX);
+    if (p->bandwidth_bytes > 0 && p->bandwidth_bytes < UINT64_C(1) << 28)
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE,
+                        "bandwidth over %llu bytes, expected at least %d",
+                        (unsigned long long)p->bandwidth_bytes, 1 << 28);
     if (p->depth < 0 || p->depth > 1 << 20 || p->prompt < 0 || p->prompt > 1 << 20)
         return sl__fail(err, SL_E_ARG, SL_NOWHERE, "depth %d, prompt %d: expected 0 .. %d",
                         p->depth, p->prompt, 1 << 20);
@@ -198,10 +220,14 @@ sl_status sl_bench_curve(const sl_model *model, const sl_bench_params *p, sl_ben
     if (!b.logits || !b.samples)
         status = sl__fail(err, SL_E_NOMEM, SL_NOWHERE, "out of memory for measurements");
     if (status == SL_OK) status = sl_session_open(&b.session, model, &session_params, err);
+    if (status == SL_OK && p->bandwidth_bytes > 0)
+        status = sl__bandwidth_open(&b.bandwidth, sl_session_threads(b.session), p->bandwidth_bytes,
+                                    err);
     if (status == SL_OK) {
         result->threads = sl_session_threads(b.session);
         status = run(&b, result, err);
     }
+    sl__bandwidth_close(&b.bandwidth);
     sl_session_close(&b.session);
     free(b.samples);
     free(b.logits);

@@ -166,20 +166,33 @@ static sl_status bind_tensors(sl_model *m, sl__plan *plan, const sl__arch *arch,
 
 /* ---- traffic ---- */
 
-static void count_bytes(sl_model *m) {
-    sl_model_facts *f = &m->facts;
-    uint64_t by_type[64] = {0};
-    for (int32_t i = 0; i < m->file.n_tensors; i++) {
-        const sl__gguf_tensor *t = &m->file.tensors[i];
+/* Tensors and bytes by type, most bytes first; params and weight_bytes on the way. */
+static void count_types(const sl__gguf *g, sl_model_facts *f) {
+    for (int32_t i = 0; i < g->n_tensors; i++) {
+        const sl__gguf_tensor *t = &g->tensors[i];
+        const char *name = sl__tensor_type_find(t->type)->name;
         f->params += t->elements;
         f->weight_bytes += t->size;
-        if ((uint32_t)t->type < SL_COUNT(by_type)) by_type[t->type] += t->size;
+        int32_t at = 0;
+        while (at < f->n_types && strcmp(f->types[at].name, name) != 0)
+            at++;
+        if (at == SL_TYPES_MAX) continue;
+        if (at == f->n_types)
+            (void)snprintf(f->types[f->n_types++].name, sizeof f->types[0].name, "%s", name);
+        f->types[at].tensors++;
+        f->types[at].bytes += t->size;
+        for (; at > 0 && f->types[at].bytes > f->types[at - 1].bytes; at--) {
+            const sl_type_facts swapped = f->types[at];
+            f->types[at] = f->types[at - 1];
+            f->types[at - 1] = swapped;
+        }
     }
-    uint32_t most = 0;
-    for (uint32_t i = 1; i < SL_COUNT(by_type); i++)
-        if (by_type[i] > by_type[most]) most = i;
-    (void)snprintf(f->type, sizeof f->type, "%s", sl__tensor_type_find(most)->name);
+    (void)snprintf(f->type, sizeof f->type, "%s", f->types[0].name);
+}
 
+static void count_bytes(sl_model *m) {
+    sl_model_facts *f = &m->facts;
+    count_types(&m->file, f);
     f->file_bytes = m->file.size;
     f->bytes_dense = sl__weight_matrix_bytes(&m->head);
     for (int32_t i = 0; i < f->layers; i++) {

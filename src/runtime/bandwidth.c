@@ -2,16 +2,14 @@
  *
  * Three ways of walking, because no single one is the fastest everywhere: one stream per
  * thread, four streams per thread, and one stream that asks for lines ahead of time. The
- * best round of the best pattern counts: it is the ceiling a kernel is judged by. */
+ * best pattern counts: it is the ceiling a kernel is judged by. */
 #include "runtime/bandwidth.h"
 
 #include <stdatomic.h>
 
 #include "runtime/clock.h"
-#include "runtime/memory.h"
-#include "runtime/pool.h"
 
-enum { WORDS_PER_LINE = SL_CACHE_LINE / 8, AHEAD_LINES = 64, ROUNDS = 6 };
+enum { WORDS_PER_LINE = SL_CACHE_LINE / 8, AHEAD_LINES = 64 };
 
 typedef enum pattern { ONE_STREAM, FOUR_STREAMS, PREFETCHED, PATTERNS } pattern;
 
@@ -90,31 +88,36 @@ static void fill_on_thread(void *arg, int32_t thread) { /* real pages, not the z
         p[i] = (uint8_t)(i >> 6);
 }
 
-sl_status sl__read_bandwidth(int32_t threads, uint64_t bytes, double *bytes_per_second,
-                             sl_error *err) {
-    sl__block block = {NULL, 0};
-    sl__pool *pool = NULL;
+sl_status sl__bandwidth_open(sl__bandwidth *b, int32_t threads, uint64_t bytes, sl_error *err) {
     const size_t granule = 4 * SL_CACHE_LINE;
-    const size_t per_thread = (size_t)(bytes / (uint64_t)threads) / granule * granule;
+    *b = (sl__bandwidth){.per_thread = (size_t)(bytes / (uint64_t)threads) / granule * granule};
     sl_status status =
-        sl__block_acquire(&block, per_thread * (size_t)threads, "measuring bandwidth", err);
-    if (status == SL_OK) status = sl__pool_open(&pool, threads, err);
-    double best = 0;
-    if (status == SL_OK) {
-        fill_job fill = {block.bytes, per_thread};
-        sl__pool_run(pool, fill_on_thread, &fill);
-        for (int32_t i = 0; i < ROUNDS * PATTERNS; i++) {
-            read_job job = {(const uint64_t *)(const void *)block.bytes, per_thread / 8,
-                            (pattern)(i % PATTERNS), 0};
-            const uint64_t start = sl__now_ns();
-            sl__pool_run(pool, read_on_thread, &job);
-            const double seconds = (double)(sl__now_ns() - start) * 1e-9;
-            const double speed = (double)per_thread * threads / seconds;
-            if (speed > best) best = speed;
-        }
+        sl__block_acquire(&b->block, b->per_thread * (size_t)threads, "measuring bandwidth", err);
+    if (status == SL_OK) status = sl__pool_open(&b->pool, threads, err);
+    if (status != SL_OK) {
+        sl__bandwidth_close(b);
+        return status;
     }
-    *bytes_per_second = best;
-    sl__pool_close(&pool);
-    sl__block_release(&block);
-    return status;
+    fill_job fill = {b->block.bytes, b->per_thread};
+    sl__pool_run(b->pool, fill_on_thread, &fill);
+    return SL_OK;
+}
+
+void sl__bandwidth_close(sl__bandwidth *b) {
+    sl__pool_close(&b->pool);
+    sl__block_release(&b->block);
+}
+
+double sl__bandwidth_measure(sl__bandwidth *b) {
+    double best = 0;
+    for (int32_t how = 0; how < PATTERNS; how++) {
+        read_job job = {(const uint64_t *)(const void *)b->block.bytes, b->per_thread / 8,
+                        (pattern)how, 0};
+        const uint64_t start = sl__now_ns();
+        sl__pool_run(b->pool, read_on_thread, &job);
+        const double seconds = (double)(sl__now_ns() - start) * 1e-9;
+        const double speed = (double)b->per_thread * (double)sl__pool_threads(b->pool) / seconds;
+        if (speed > best) best = speed;
+    }
+    return best;
 }

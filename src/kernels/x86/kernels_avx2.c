@@ -19,12 +19,16 @@
 enum { HALF = 8 }; /* outputs, or lanes, in one register */
 enum { BLOCK_BYTES_Q8_0 = 544, BLOCK_BYTES_Q4_0 = 288, SCALES_BYTES = 32 };
 
-/* How far ahead weights are asked for: about what one core reads in a memory latency. */
-enum { PREFETCH_BYTES = 4096 };
+/* A walk for one to three rows is left to the hardware's prefetcher, which keeps up with
+ * it and is only disturbed by advice. With more rows the arithmetic between two lines is
+ * long enough for it to lose the thread, and the second-level cache is asked for lines
+ * ahead of time (docs/performance.md, "Prefetching"). */
+enum { PREFETCH_ROWS = 4, PREFETCH_BYTES = 8192 };
 
-ALWAYS_INLINE void prefetch(const uint8_t *p, int32_t n) {
+ALWAYS_INLINE void prefetch(const int n_rows, const uint8_t *p, int32_t n) {
+    if (n_rows < PREFETCH_ROWS) return;
     for (int32_t i = 0; i < n; i += SL_CACHE_LINE)
-        _mm_prefetch((const char *)p + PREFETCH_BYTES + i, _MM_HINT_T0);
+        _mm_prefetch((const char *)p + PREFETCH_BYTES + i, _MM_HINT_T1);
 }
 
 /* Sixteen lanes: 16 -> 8 -> 4 -> 2 -> 1. */
@@ -112,7 +116,7 @@ ALWAYS_INLINE void matmul_quantised(const int is_q8, const int n, const uint8_t 
         for (int r = 0; r < n; r++)
             acc[0][r] = acc[1][r] = _mm256_setzero_ps();
         for (int32_t b = 0; b < n_in / SL_Q_BLOCK; b++, block += block_bytes) {
-            prefetch(block, block_bytes);
+            prefetch(n, block, block_bytes);
             for (int half = 0; half < 2; half++) {
                 const __m256 scale =
                     _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(block + 16 * half)));
@@ -156,7 +160,7 @@ ALWAYS_INLINE void half_panel_floats(const sl__format format, const int n, const
     const uint8_t *column = panel;
     int32_t c = 0;
     for (; c + 2 <= n_in; c += 2, column += 2 * column_bytes) {
-        if (half == 0) prefetch(column, 2 * column_bytes);
+        if (half == 0) prefetch(n, column, 2 * column_bytes);
         const __m256 w0 = load_column(format, column, half);
         const __m256 w1 = load_column(format, column + column_bytes, half);
         for (int r = 0; r < n; r++) {

@@ -17,12 +17,16 @@
 
 enum { BLOCK_BYTES_Q8_0 = 544, BLOCK_BYTES_Q4_0 = 288, SCALES_BYTES = 32 };
 
-/* How far ahead weights are asked for: about what one core reads in a memory latency. */
-enum { PREFETCH_BYTES = 4096 };
+/* A walk for one to three rows is left to the hardware's prefetcher, which keeps up with
+ * it and is only disturbed by advice. With more rows the arithmetic between two lines is
+ * long enough for it to lose the thread, and the second-level cache is asked for lines
+ * ahead of time (docs/performance.md, "Prefetching"). */
+enum { PREFETCH_ROWS = 4, PREFETCH_BYTES = 8192 };
 
-ALWAYS_INLINE void prefetch(const uint8_t *p, int32_t n) {
+ALWAYS_INLINE void prefetch(const int n_rows, const uint8_t *p, int32_t n) {
+    if (n_rows < PREFETCH_ROWS) return;
     for (int32_t i = 0; i < n; i += SL_CACHE_LINE)
-        _mm_prefetch((const char *)p + PREFETCH_BYTES + i, _MM_HINT_T0);
+        _mm_prefetch((const char *)p + PREFETCH_BYTES + i, _MM_HINT_T1);
 }
 
 /* Lane j with lane j + half: 16 -> 8 -> 4 -> 2 -> 1. */
@@ -92,7 +96,7 @@ ALWAYS_INLINE void matmul_quantised(const int is_q8, const int n, const uint8_t 
         for (int r = 0; r < n; r++)
             acc[r] = _mm512_setzero_ps();
         for (int32_t b = 0; b < n_in / SL_Q_BLOCK; b++, block += block_bytes) {
-            prefetch(block, block_bytes);
+            prefetch(n, block, block_bytes);
             const __m512 scale = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)block));
             __m512i w[8];
             if (is_q8)
@@ -140,7 +144,7 @@ ALWAYS_INLINE void matmul_floats(const sl__format format, const int n, const uin
             even[r] = odd[r] = _mm512_setzero_ps();
         int32_t c = 0;
         for (; c + 2 <= n_in; c += 2, column += 2 * column_bytes) {
-            prefetch(column, 2 * column_bytes);
+            prefetch(n, column, 2 * column_bytes);
             const __m512 w0 = load_column(format, column);
             const __m512 w1 = load_column(format, column + column_bytes);
             for (int r = 0; r < n; r++) {
