@@ -1,0 +1,120 @@
+/* fuzz_seeds.c - writes the seed corpus: `fuzz_seeds tests/fuzz/corpus`.
+ *
+ * Small files that reach every branch of a good load, so that fuzzing starts there. */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "model/gguf_write.h"
+#include "model/vocab_private.h"
+
+static bool write_bytes(const char *folder, const char *name, const void *bytes, size_t n) {
+    char path[4096];
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "wb");
+    bool ok = file && fwrite(bytes, 1, n, file) == n;
+    if (file && fclose(file) != 0) ok = false;
+    if (!ok) perror(path);
+    return ok;
+}
+
+/* Header and zero data; closes the writer. */
+static bool write_gguf(const char *folder, const char *name, sl__gguf_writer *w) {
+    unsigned char bytes[16384] = {0};
+    bool ok = sl__gguf_writer_finish(w, NULL) == SL_OK && w->size + w->data_size <= sizeof bytes;
+    if (ok) {
+        memcpy(bytes, w->bytes, w->size);
+        ok = write_bytes(folder, name, bytes, (size_t)(w->size + w->data_size));
+    }
+    sl__gguf_writer_fini(w);
+    return ok;
+}
+
+static bool write_empty(const char *folder) {
+    sl__gguf_writer w;
+    sl__gguf_writer_init(&w);
+    return write_gguf(folder, "gguf/empty", &w);
+}
+
+static bool write_keys(const char *folder) {
+    static const int32_t numbers[] = {1, -2, 3};
+    sl__gguf_writer w;
+    sl__gguf_writer_init(&w);
+    sl__gguf_put_u32(&w, "general.alignment", 32);
+    sl__gguf_put_f32(&w, "f", 1e-6f);
+    sl__gguf_put_bool(&w, "b", true);
+    sl__gguf_put_str(&w, "s", "text");
+    sl__gguf_put_i32s(&w, "i", numbers, 3);
+    sl__gguf_put_strs(&w, "a", 2);
+    sl__gguf_put_element(&w, "one", 3);
+    sl__gguf_put_element(&w, "", 0);
+    return write_gguf(folder, "gguf/keys", &w);
+}
+
+static bool write_tensors(const char *folder) {
+    static const int64_t ne[4] = {32, 2, 1, 1};
+    sl__gguf_writer w;
+    sl__gguf_writer_init(&w);
+    (void)sl__gguf_put_tensor(&w, "a", SL_TYPE_F32, 1, ne);
+    (void)sl__gguf_put_tensor(&w, "b", SL_TYPE_Q8_0, 2, ne);
+    (void)sl__gguf_put_tensor(&w, "c", SL_TYPE_F16, 4, ne);
+    return write_gguf(folder, "gguf/tensors", &w);
+}
+
+static bool write_vocabulary(const char *folder) {
+    static const char *const extra[] = {"th", "the", "<|im_end|>", "::", "<0xE4>", "[PAD]"};
+    static const char *const merges[] = {"t h", "th e"};
+    static const int32_t extra_kinds[] = {SL_TOKEN_NORMAL,       SL_TOKEN_NORMAL, SL_TOKEN_CONTROL,
+                                          SL_TOKEN_USER_DEFINED, SL_TOKEN_BYTE,   SL_TOKEN_UNUSED};
+    enum { EXTRA = sizeof extra / sizeof *extra };
+    int32_t kinds[256 + EXTRA];
+    char spelling[2];
+    sl__gguf_writer w;
+    sl__gguf_writer_init(&w);
+    sl__gguf_put_str(&w, "tokenizer.ggml.model", "gpt2");
+    sl__gguf_put_str(&w, "tokenizer.ggml.pre", "qwen2");
+    sl__gguf_put_strs(&w, "tokenizer.ggml.tokens", 256 + EXTRA);
+    for (uint32_t byte = 0; byte < 256; byte++) {
+        sl__gguf_put_element(&w, spelling, sl__spell_byte(byte, spelling));
+        kinds[byte] = SL_TOKEN_NORMAL;
+    }
+    for (int i = 0; i < EXTRA; i++) {
+        sl__gguf_put_element(&w, extra[i], strlen(extra[i]));
+        kinds[256 + i] = extra_kinds[i];
+    }
+    sl__gguf_put_i32s(&w, "tokenizer.ggml.token_type", kinds, 256 + EXTRA);
+    sl__gguf_put_strs(&w, "tokenizer.ggml.merges", 2);
+    for (int i = 0; i < 2; i++)
+        sl__gguf_put_element(&w, merges[i], strlen(merges[i]));
+    sl__gguf_put_u32(&w, "tokenizer.ggml.eos_token_id", 258);
+    sl__gguf_put_u32(&w, "tokenizer.ggml.bos_token_id", 258);
+    sl__gguf_put_bool(&w, "tokenizer.ggml.add_bos_token", false);
+    return write_gguf(folder, "gguf/vocabulary", &w);
+}
+
+static bool write_texts(const char *folder) {
+    static const struct {
+        const char *name, *bytes; /* flags, cut, text */
+    } texts[] = {
+        {"tokenizer/markup", "1A<|im_start|>user\nI'll say 12 things.<|im_end|>\n"},
+        {"tokenizer/plain", "0 The  end.\r\n\n\tif (x >= 10) { y += 'z'; }  "},
+        {"tokenizer/unicode", "1 \xd0\xbc\xd0\xb8\xd1\x80 \xe4\xb8\x96\xe7\x95\x8c \xf0\x9f\x98\x80"
+                              "e\xcc\x81 \xe2\x80\x89x"},
+        {"tokenizer/invalid", "0 \xff\xfe a\xc0\x80 \xed\xa0\x80 \xe4\xb8 \xf5\xf0\x9f"},
+    };
+    bool ok = true;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        ok = write_bytes(folder, texts[i].name, texts[i].bytes, strlen(texts[i].bytes)) && ok;
+    return ok;
+}
+
+int main(int argc, char **argv) {
+    if (argc != 2) {
+        (void)fprintf(stderr, "usage: fuzz_seeds FOLDER\n");
+        return 2;
+    }
+    const bool ok = write_empty(argv[1]) && write_keys(argv[1]) && write_tensors(argv[1]) &&
+                    write_vocabulary(argv[1]) && write_texts(argv[1]);
+    return ok ? 0 : 1;
+}
