@@ -69,7 +69,7 @@ static bool load_int(uint32_t type, const unsigned char *p, int64_t *out) {
         *out = p[0];
         return true;
     case SL_GGUF_I8:
-        *out = (int8_t)p[0];
+        *out = p[0] - (p[0] > INT8_MAX ? 256 : 0);
         return true;
     case SL_GGUF_U16:
         *out = (uint16_t)(p[0] | p[1] << 8);

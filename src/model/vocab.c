@@ -24,15 +24,18 @@
 #define KEY_TYPES "tokenizer.ggml.token_type"
 #define KEY_MERGES "tokenizer.ggml.merges"
 
+#define BYTE_CHARACTERS 324 /* bytes are spelled in U+0000 .. U+0143 */
+
 /* Needed while loading only. */
 typedef struct builder {
     sl__vocab *vocab;
     const sl__gguf *g;
-    sl__gguf_string *spellings; /* [n_tokens] as in the file                 */
-    int32_t *slots;             /* [n_slots] by spelling; an id, or -1       */
-    size_t n_slots;             /* power of two, >= 2 * n_tokens             */
-    size_t spelling_max;        /* bytes of the longest                      */
-    char *joined;               /* [spelling_max] scratch: a merge's result  */
+    sl__gguf_string *spellings;       /* [n_tokens] as in the file                 */
+    int32_t *slots;                   /* [n_slots] by spelling; an id, or -1       */
+    size_t n_slots;                   /* power of two, >= 2 * n_tokens             */
+    size_t spelling_max;              /* bytes of the longest                      */
+    char *joined;                     /* [spelling_max] scratch: a merge's result  */
+    int16_t byte_of[BYTE_CHARACTERS]; /* the byte a character spells, or -1  */
     sl_error *err;
 } builder;
 
@@ -48,8 +51,6 @@ static size_t power_of_two(size_t at_least) {
 }
 
 /* ---- byte-level characters ---- */
-
-#define BYTE_CHARACTERS 324 /* U+0000 .. U+0143 */
 
 /* The character that writes a byte: printable Latin-1 is itself; the other 68 bytes, in
  * order, are U+0100, U+0101, ... */
@@ -71,14 +72,15 @@ size_t sl__spell_byte(uint32_t byte, char out[2]) {
     return 2;
 }
 
+static void index_characters(int16_t byte_of[BYTE_CHARACTERS]) {
+    memset(byte_of, 0xff, BYTE_CHARACTERS * sizeof *byte_of);
+    for (uint32_t byte = 0; byte < 256; byte++)
+        byte_of[character_of_byte(byte)] = (int16_t)byte;
+}
+
 /* Undo the spelling: at most n bytes to out, their number returned. Characters that write
  * no byte stay as they are. */
-static size_t decode_spelling(sl__gguf_string spelling, char *out) {
-    int16_t bytes[BYTE_CHARACTERS];
-    memset(bytes, 0xff, sizeof bytes);
-    for (uint32_t byte = 0; byte < 256; byte++)
-        bytes[character_of_byte(byte)] = (int16_t)byte;
-
+static size_t decode_spelling(const builder *b, sl__gguf_string spelling, char *out) {
     size_t size = 0;
     const unsigned char *s = (const unsigned char *)spelling.bytes;
     for (size_t i = 0; i < spelling.n; i++) {
@@ -86,9 +88,9 @@ static size_t decode_spelling(sl__gguf_string spelling, char *out) {
             s[i] >= 0xc2 && s[i] <= 0xc5 && i + 1 < spelling.n && (s[i + 1] & 0xc0) == 0x80;
         const uint32_t character = pair ? (s[i] & 0x1fu) << 6 | (s[i + 1] & 0x3fu) : s[i];
         const bool known =
-            (pair || character < 0x80) && character < BYTE_CHARACTERS && bytes[character] >= 0;
+            (pair || character < 0x80) && character < BYTE_CHARACTERS && b->byte_of[character] >= 0;
         if (known) {
-            out[size++] = (char)bytes[character];
+            out[size++] = (char)b->byte_of[character];
             i += pair;
         } else {
             out[size++] = (char)s[i];
@@ -97,14 +99,17 @@ static size_t decode_spelling(sl__gguf_string spelling, char *out) {
     return size;
 }
 
+static int hex_digit(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
 /* "<0x41>" -> 0x41, or -1. */
 static int decode_byte_token(sl__gguf_string spelling) {
-    static const char digits[] = "0123456789ABCDEF";
-    if (spelling.n != 6 || memcmp(spelling.bytes, "<0x", 3) != 0 || spelling.bytes[5] != '>')
-        return -1;
-    const char *high = memchr(digits, spelling.bytes[3], 16);
-    const char *low = memchr(digits, spelling.bytes[4], 16);
-    return high && low ? (int)(high - digits) * 16 + (int)(low - digits) : -1;
+    const char *s = spelling.bytes;
+    if (spelling.n != 6 || memcmp(s, "<0x", 3) != 0 || s[5] != '>') return -1;
+    const int high = hex_digit(s[3]), low = hex_digit(s[4]);
+    return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
 /* ---- tokens ---- */
@@ -195,7 +200,7 @@ static sl_status decode_tokens(builder *b, uint64_t total) {
         v->starts[i] = (uint32_t)used;
         switch ((sl__token_kind)v->kinds[i]) {
         case SL_TOKEN_NORMAL:
-            used += decode_spelling(spelling, out);
+            used += decode_spelling(b, spelling, out);
             break;
         case SL_TOKEN_UNKNOWN:
         case SL_TOKEN_CONTROL:
@@ -466,6 +471,7 @@ sl_status sl__vocab_open(sl__vocab **out, const sl__gguf *g, sl_error *err) {
     *out = NULL;
     if (!v) return out_of_memory(&b);
     v->bos = v->eos = -1;
+    index_characters(b.byte_of);
     if ((status = open_pretokenizer(&b)) != SL_OK) goto done;
     if ((status = read_tokens(&b)) != SL_OK) goto done;
     if ((status = find_byte_tokens(&b)) != SL_OK) goto done;

@@ -155,8 +155,8 @@ static void any_bytes_come_back_unchanged(void **state) {
                 text[n++] = (unsigned char)check_u64(&r);
             } else {
                 const char *part = parts[check_below(&r, (int32_t)SL_COUNT(parts))];
-                memcpy(text + n, part, strlen(part));
-                n += strlen(part);
+                while (*part)
+                    text[n++] = (unsigned char)*part++;
             }
         }
         check_round_trip(embedded, text, n, round % 2 == 0, round);
