@@ -8,6 +8,7 @@
 
 #include "base/base.h"
 #include "gguf_bytes.h"
+#include "model/pretokenizer.h"
 #include "model/vocab.h"
 
 #define GOLDEN SL_TEST_DATA "/golden/tokens_1000.jsonl"
@@ -134,6 +135,49 @@ static void ids_are_those_of_llama_cpp(void **state) {
     assert_int_equal(lines, json_integer_value(json_object_get(head, "lines")));
     json_decref(head);
     assert_int_equal(fclose(file), 0);
+}
+
+/* Fails if an alternative of the pattern goes, a class is PCRE2's and not Unicode's (U+180E
+ * is no space), or a byte of an overlong or cut character counts as a letter. */
+static void text_is_cut_into_the_words_of_the_pattern(void **state) {
+    static const struct {
+        const char *text, *words; /* cut at "|" */
+    } rows[] = {
+        {"It's WE'LL", "It|'s| WE|'LL"},
+        {"a1234 b", "a|1|2|3|4| b"},
+        {"x  y   z", "x| | y|  | z"},
+        {"end. \n\n  next", "end|.| \n\n| | next"},
+        {"f(x)?\n{", "f|(x|)?\n|{"},
+        {"tab\tt  ", "tab|\tt|  "},
+        {"m\xc2\xa0n", "m|\xc2\xa0n"},
+        {"a \xe1\x9a\x80\xe1\x9a\x80z", "a| \xe1\x9a\x80|\xe1\x9a\x80z"},
+        {" \xe1\xa0\x8e.", " \xe1\xa0\x8e."},
+        {"a\xe0\x81\x81z", "a|\xe0\x81\x81|z"},
+        {"a\xe4\xb8z", "a|\xe4\xb8|z"},
+        {"a\xe4\xb8\xadz", "a\xe4\xb8\xadz"},
+        {"\xffz\xff", "\xffz|\xff"},
+    };
+    sl__pretokenizer *pre = NULL;
+    sl__cutter *cutter = NULL;
+    (void)state;
+    assert_int_equal(sl__pretokenizer_open(&pre, "qwen2", 5, NULL), SL_OK);
+    assert_int_equal(sl__cutter_open(&cutter, pre, NULL), SL_OK);
+    for (size_t i = 0; i < SL_COUNT(rows); i++) {
+        const char *text = rows[i].text;
+        char words[128];
+        size_t used = 0, pos = 0, length = 0;
+        assert_int_equal(sl__cutter_start(cutter, text, strlen(text), NULL), SL_OK);
+        for (;; pos += length) {
+            assert_int_equal(sl__cutter_next(cutter, &length, NULL), SL_OK);
+            if (length == 0) break;
+            used += (size_t)snprintf(words + used, sizeof words - used, "%s%.*s",
+                                     pos > 0 ? "|" : "", (int)length, text + pos);
+        }
+        assert_int_equal(pos, strlen(text));
+        assert_string_equal(words, rows[i].words);
+    }
+    sl__cutter_close(&cutter);
+    sl__pretokenizer_close(&pre);
 }
 
 /* Fails if invalid UTF-8, NUL or a cut character changes a byte, or is read past. */
@@ -270,6 +314,8 @@ static void merges_apply_by_rank_then_from_the_left(void **state) {
     assert_string_equal(ids_of(vocab, "ababab", false), "259 257");
     assert_string_equal(ids_of(vocab, "aab", false), "260");
     assert_string_equal(ids_of(vocab, "aabc", false), "258 256");
+    assert_string_equal(ids_of(vocab, "aaab", false),
+                        "258 257"); /* "a a" counts where it is first */
     sl__vocab_close(&vocab);
 }
 
@@ -449,6 +495,7 @@ static void threads_may_share_a_vocabulary(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ids_are_those_of_llama_cpp),
+        cmocka_unit_test(text_is_cut_into_the_words_of_the_pattern),
         cmocka_unit_test(any_bytes_come_back_unchanged),
         cmocka_unit_test(long_runs_are_no_problem),
         cmocka_unit_test(control_tokens_in_user_text_stay_text),
