@@ -29,7 +29,8 @@ enum {
 
 struct sl__pool {
     int32_t threads;
-    int32_t spins;
+    int32_t spins_max;
+    atomic_int spins; /* before the next sleep; see wait_for_generation() */
     pthread_t *handles; /* [threads - 1] */
     sl__job *job;
     void *arg;
@@ -45,11 +46,21 @@ struct sl__pool {
     _Alignas(SL_CACHE_LINE) atomic_int next;
 };
 
+/* Spinning in vain means that another program has a core that a thread of ours needs; a
+ * spinner keeps it waiting even longer. So each vain wait makes the next ones a quarter as
+ * long, and each that ends in time longer again. */
 static void wait_for_generation(sl__pool *p, unsigned old) {
-    for (int32_t i = 0; i < p->spins; i++) {
-        if (atomic_load_explicit(&p->generation, memory_order_acquire) != old) return;
+    const int32_t spins = atomic_load_explicit(&p->spins, memory_order_relaxed);
+    for (int32_t i = 0; i < spins; i++) {
+        if (atomic_load_explicit(&p->generation, memory_order_acquire) != old) {
+            if (spins < p->spins_max)
+                atomic_store_explicit(&p->spins, sl__min_i32(spins + spins / 4, p->spins_max),
+                                      memory_order_relaxed);
+            return;
+        }
         RELAX();
     }
+    atomic_store_explicit(&p->spins, sl__max_i32(spins / 4, SPINS_CROWDED), memory_order_relaxed);
     (void)pthread_mutex_lock(&p->mutex);
     atomic_fetch_add(&p->sleepers, 1);
     while (atomic_load(&p->generation) == old)
@@ -154,7 +165,8 @@ sl_status sl__pool_open(sl__pool **out, int32_t threads, sl_error *err) {
     if (!p) return sl__fail(err, SL_E_NOMEM, SL_NOWHERE, "out of memory for a thread pool");
     memset(p, 0, sizeof *p);
     p->threads = 1;
-    p->spins = threads <= sl__cpu_cores() ? SPINS_ALONE : SPINS_CROWDED;
+    p->spins_max = threads <= sl__cpu_cores() ? SPINS_ALONE : SPINS_CROWDED;
+    atomic_store(&p->spins, p->spins_max);
     p->handles = calloc((size_t)threads, sizeof *p->handles);
     (void)pthread_mutex_init(&p->mutex, NULL); /* cannot fail with default attributes */
     (void)pthread_cond_init(&p->moved, NULL);
