@@ -48,9 +48,8 @@ static void plan_session(sl_session *s, sl__plan *plan) {
         .layers = facts->layers,
         .kv_heads = facts->kv_heads,
         .head_dim = facts->head_dim,
-        .head_stride = (int32_t)sl__round_up((size_t)facts->head_dim, SL_LANES),
         .context = s->params.context,
-        .cells = s->params.context + s->params.batch,
+        .cells = sl__kv_cells(s->params.context, s->params.batch),
     };
     sl__kv_plan(&s->kv, plan);
     const sl__forward_limits limits = {.rows_max = s->params.batch,
@@ -128,19 +127,12 @@ const sl_token *sl_session_tokens(const sl_session *s) {
     return s->tokens;
 }
 
-static void read_cells(const sl__kv *kv, sl_kv_type type, const uint8_t *cells, int32_t position,
-                       float *out) {
-    const uint8_t *at = cells + (size_t)position * sl__kv_cell_bytes(kv, type);
-    sl__row_to_float(type == SL_KV_F16 ? SL_FORMAT_F16 : SL_FORMAT_F32, out, at, kv->head_dim);
-}
-
 void sl_session_read_kv(const sl_session *s, int32_t layer, int32_t position, float *out) {
     const sl__kv *kv = &s->kv;
     SL_ASSERT(position >= 0 && position < kv->length && layer >= 0 && layer < kv->layers);
-    for (int32_t h = 0; h < kv->kv_heads; h++, out += kv->head_dim)
-        read_cells(kv, kv->k_type, sl__kv_keys(kv, layer, h), position, out);
-    for (int32_t h = 0; h < kv->kv_heads; h++, out += kv->head_dim)
-        read_cells(kv, kv->v_type, sl__kv_values(kv, layer, h), position, out);
+    float *values = out + kv->kv_heads * kv->head_dim;
+    for (int32_t h = 0; h < kv->kv_heads; h++)
+        sl__kv_load(kv, layer, h, position, out + h * kv->head_dim, values + h * kv->head_dim);
 }
 
 /* ---- passes ---- */

@@ -8,10 +8,10 @@
  * fused multiply-add is explicit, so all tables give the same bits for the same
  * input (docs/numbers.md). A test compares each table with the scalar one by memcmp.
  *
- *   - products with weights: each output adds its terms in column order (for float
- *     formats even and odd columns apart, then their sum), so nothing is ever summed
- *     across lanes;
- *   - sums over a row (norm, dot product, softmax): element i goes to lane i % 16 in
+ *   - products, with weights, keys and values alike: each output adds its terms in column order
+ * (for float formats even and odd columns apart, then their sum), so nothing is ever summed across
+ * lanes;
+ *   - sums over a row (norm, softmax): element i goes to lane i % 16 in
  *     order, then lanes are added pairwise: 16 -> 8 -> 4 -> 2 -> 1, lane j with j + half;
  *   - exp is one polynomial (kernels_scalar.c). */
 #ifndef SL_KERNELS_H
@@ -38,18 +38,6 @@
 typedef void sl__matmul_fn(const uint8_t *panels, int32_t n_in, int32_t n_panels,
                            const void *const *x, float *const *y, int32_t n_rows);
 
-/* Keys or values of one head: [n] cells of head_dim values, head_dim a multiple of 16
- * (padded with zeros), f16 or f32. */
-
-/* scores[q * stride + i] = scale * dot(queries[q], keys[i]) for n_queries and n cells;
- * queries [n_queries][head_dim]. */
-typedef void sl__scores_fn(float *scores, size_t stride, const float *queries, int32_t n_queries,
-                           const void *keys, int32_t n, int32_t head_dim, float scale);
-
-/* out[d] = fma(weights[i], values[i][d], out[d]) for i = 0 .. n - 1 in order. */
-typedef void sl__values_fn(float *out, const float *weights, const void *values, int32_t n,
-                           int32_t head_dim);
-
 typedef struct sl__kernels {
     const char *name; /* "scalar", "avx2", "avx512": what --isa takes */
     uint32_t needs;   /* SL_CPU_* bits, all required                  */
@@ -59,9 +47,6 @@ typedef struct sl__kernels {
     /* Quantise n_blocks blocks of 32 floats x into blocks first .. of an act.h row of
      * n_in columns. A NaN or infinity in a block makes its scale NaN or infinite. */
     void (*quantise)(void *row, int32_t n_in, int32_t first, const float *x, int32_t n_blocks);
-
-    sl__scores_fn *scores_f16, *scores_f32;
-    sl__values_fn *values_f16, *values_f32;
 
     /* x[i] = exp(x[i] - max) / sum, in place; n >= 1. */
     void (*softmax)(float *x, int32_t n);

@@ -205,56 +205,6 @@ static void rms_norm(float *y, const float *x, const float *weight, int32_t n, f
         y[i] = x[i] * scale * weight[i];
 }
 
-/* ---- attention ---- */
-
-static float cell_value(const void *cells, size_t i, int half) {
-    return half ? sl__half_to_float(((const uint16_t *)cells)[i]) : ((const float *)cells)[i];
-}
-
-static void scores(float *out, size_t stride, const float *queries, int32_t n_queries,
-                   const void *keys, int32_t n, int32_t head_dim, float scale, int half) {
-    SL_DCHECK(head_dim % SL_LANES == 0);
-    for (int32_t q = 0; q < n_queries; q++)
-        for (int32_t i = 0; i < n; i++) {
-            float lanes[SL_LANES] = {0};
-            for (int32_t d = 0; d < head_dim; d++) {
-                const size_t at = (size_t)i * (size_t)head_dim + (size_t)d;
-                lanes[d % SL_LANES] = fmaf(queries[(size_t)q * (size_t)head_dim + (size_t)d],
-                                           cell_value(keys, at, half), lanes[d % SL_LANES]);
-            }
-            out[(size_t)q * stride + (size_t)i] = add_lanes(lanes) * scale;
-        }
-}
-
-static void scores_f16(float *out, size_t stride, const float *queries, int32_t n_queries,
-                       const void *keys, int32_t n, int32_t head_dim, float scale) {
-    scores(out, stride, queries, n_queries, keys, n, head_dim, scale, 1);
-}
-
-static void scores_f32(float *out, size_t stride, const float *queries, int32_t n_queries,
-                       const void *keys, int32_t n, int32_t head_dim, float scale) {
-    scores(out, stride, queries, n_queries, keys, n, head_dim, scale, 0);
-}
-
-static void values(float *out, const float *weights, const void *cells, int32_t n, int32_t head_dim,
-                   int half) {
-    for (int32_t i = 0; i < n; i++)
-        for (int32_t d = 0; d < head_dim; d++) {
-            const size_t at = (size_t)i * (size_t)head_dim + (size_t)d;
-            out[d] = fmaf(weights[i], cell_value(cells, at, half), out[d]);
-        }
-}
-
-static void values_f16(float *out, const float *weights, const void *cells, int32_t n,
-                       int32_t head_dim) {
-    values(out, weights, cells, n, head_dim, 1);
-}
-
-static void values_f32(float *out, const float *weights, const void *cells, int32_t n,
-                       int32_t head_dim) {
-    values(out, weights, cells, n, head_dim, 0);
-}
-
 const sl__kernels sl__kernels_scalar = {
     .name = "scalar",
     .needs = 0,
@@ -264,10 +214,6 @@ const sl__kernels sl__kernels_scalar = {
                [SL_FORMAT_Q8_0] = matmul_q8_0,
                [SL_FORMAT_Q4_0] = matmul_q4_0},
     .quantise = quantise,
-    .scores_f16 = scores_f16,
-    .scores_f32 = scores_f32,
-    .values_f16 = values_f16,
-    .values_f32 = values_f32,
     .softmax = softmax,
     .silu_mul = silu_mul,
     .rms_norm = rms_norm,

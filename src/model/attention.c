@@ -2,25 +2,24 @@
  *
  *     norm | Q K V products | per row: head norms, RoPE, store K V | attention | O product
  *
- * A row attends to its own ancestors in position order: first the cells where position
- * and cell agree (the committed tokens and a chain drafted on them), then, for a branch
- * of a tree, single cells found by walking the parents. Scores and weighted values are
- * sums in position order, so the cell a token lies in leaves no trace in the bits. */
+ * Attention is two products over the cache's panels (kv.h): scores = K q, softmax, then
+ * out = V p, added up block by block of 128 positions. A row attends to its own ancestors
+ * in position order. For committed tokens and a chain drafted on them position and cell
+ * agree; a row on a branch of a tree finds the rest of its ancestors by walking parents,
+ * picks their scores, and has their values gathered in order into its last blocks. So
+ * the cell a token lies in leaves no trace in the bits. */
 #include <math.h>
 #include <string.h>
 
 #include "model/forward_private.h"
 #include "runtime/clock.h"
 
-enum { VALUE_BLOCK = 64 }; /* cells whose values are read once for a whole tile */
-
 void sl__attention_plan(sl__forward *f, sl__plan *plan) {
     const sl_model_facts *facts = &f->model->facts;
     const int32_t n = f->limits.rows_max, group = facts->heads / facts->kv_heads;
     const size_t rows = (size_t)n;
     const int32_t wide = facts->heads * facts->head_dim, narrow = facts->kv_heads * facts->head_dim;
-    f->head_stride = (int32_t)sl__round_up((size_t)facts->head_dim, SL_LANES);
-    f->score_stride = (int32_t)sl__round_up((size_t)f->limits.context, SL_LANES);
+    f->score_stride = sl__kv_cells(f->limits.context, n);
     f->tile_rows = sl__max_i32(1, SL_TILE_QUERIES / group);
     f->tile_queries = f->tile_rows * group;
     f->contiguous = sl__plan_take(plan, rows, sizeof *f->contiguous);
@@ -31,43 +30,50 @@ void sl__attention_plan(sl__forward *f, sl__plan *plan) {
     f->q_rows = sl__row_pointers(plan, f->q, n, (size_t)wide);
     f->k_rows = sl__row_pointers(plan, f->k, n, (size_t)narrow);
     f->v_rows = sl__row_pointers(plan, f->v, n, (size_t)narrow);
-    f->q_heads = sl__plan_take(plan, rows * (size_t)facts->heads * (size_t)f->head_stride,
-                               sizeof *f->q_heads);
     sl__rows_plan(&f->mixed, plan, n, wide);
 }
 
+void sl__attention_plan_thread(const sl__forward *f, sl__thread_scratch *t, sl__plan *plan) {
+    const int32_t n = f->tile_queries;
+    const size_t queries = (size_t)n, stride = (size_t)f->score_stride;
+    t->scores = sl__plan_take(plan, queries * stride, sizeof *t->scores);
+    t->score_rows = sl__row_pointers(plan, t->scores, n, stride);
+    t->query_rows = sl__plan_take(plan, queries, sizeof *t->query_rows);
+    t->sums = sl__plan_take(plan, queries * SL_PANEL_ROWS, sizeof *t->sums);
+    t->sum_rows = sl__row_pointers(plan, t->sums, n, SL_PANEL_ROWS);
+    t->ancestors = sl__plan_take(plan, (size_t)f->limits.rows_max, sizeof *t->ancestors);
+    t->gathered = sl__plan_take(plan, SL_VALUE_BLOCK * SL_PANEL_ROWS, sizeof(float));
+}
+
 /* Norm and turn one head in place: halves are paired (NeoX), (a, b) -> (a cos - b sin,
- * b cos + a sin). */
-static void norm_and_turn(const sl__forward *f, float *head, const float *norm, const float *rope) {
+ * b cos + a sin); then scale it. */
+static void norm_and_turn(const sl__forward *f, float *head, const float *norm, const float *rope,
+                          float scale) {
     const sl_model_facts *facts = &f->model->facts;
     const int32_t pairs = facts->head_dim / 2;
     if (f->model->switches.qk_norm)
         f->model->kernels->rms_norm(head, head, norm, facts->head_dim, facts->rms_eps);
     for (int32_t i = 0; i < pairs; i++) {
         const float a = head[i], b = head[pairs + i];
-        head[i] = a * rope[i] - b * rope[pairs + i];
-        head[pairs + i] = b * rope[i] + a * rope[pairs + i];
+        head[i] = (a * rope[i] - b * rope[pairs + i]) * scale;
+        head[pairs + i] = (b * rope[i] + a * rope[pairs + i]) * scale;
     }
 }
 
-/* One row's queries to padded heads, keys and values to its cell. */
+/* One row's queries in place, its keys and values to its cell. */
 static void prepare_row(sl__forward *f, int32_t layer, int32_t r) {
     const sl_model_facts *facts = &f->model->facts;
     const sl__layer *l = &f->model->layers[layer];
-    const size_t dim = (size_t)facts->head_dim, stride = (size_t)f->head_stride;
     const sl__kv *kv = f->pass->caches[f->pass->rows[r].sequence];
-    const float *rope = f->rope + (size_t)r * dim;
-    for (int32_t h = 0; h < facts->heads; h++) {
-        float *to = f->q_heads + ((size_t)r * (size_t)facts->heads + (size_t)h) * stride;
-        memcpy(to, f->q_rows[r] + (size_t)h * dim, dim * sizeof *to);
-        norm_and_turn(f, to, l->q_norm, rope); /* the padding was zeroed with the block */
-    }
+    const float *rope = f->rope + (size_t)r * (size_t)facts->head_dim;
+    const float scale = 1.0f / sqrtf((float)facts->head_dim);
+    for (int32_t h = 0; h < facts->heads; h++)
+        norm_and_turn(f, f->q_rows[r] + h * facts->head_dim, l->q_norm, rope, scale);
     for (int32_t h = 0; h < facts->kv_heads; h++) {
-        float key[SL_HEAD_DIM_MAX] = {0}, value[SL_HEAD_DIM_MAX] = {0};
-        memcpy(key, f->k_rows[r] + (size_t)h * dim, dim * sizeof *key);
-        memcpy(value, f->v_rows[r] + (size_t)h * dim, dim * sizeof *value);
-        norm_and_turn(f, key, l->k_norm, rope);
-        sl__kv_store(kv, f->model->kernels, layer, h, f->cell[r], key, value);
+        float *key = f->k_rows[r] + h * facts->head_dim;
+        norm_and_turn(f, key, l->k_norm, rope, 1.0f);
+        sl__kv_store(kv, f->model->kernels, layer, h, f->cell[r], key,
+                     f->v_rows[r] + h * facts->head_dim);
     }
 }
 
@@ -81,63 +87,91 @@ static int32_t find_ancestors(const sl__forward *f, int32_t r, int32_t *cells) {
     return n;
 }
 
-/* One KV head for one tile: scores, softmax, values. */
-static void attend(sl__forward *f, sl__thread_scratch *t, int32_t layer, int32_t kv_head,
-                   sl__tile tile) {
-    const sl_model_facts *facts = &f->model->facts;
-    const sl__kernels *k = f->model->kernels;
-    const sl__kv *kv = f->pass->caches[f->pass->rows[tile.first].sequence];
-    const int32_t group = facts->heads / facts->kv_heads, stride = f->head_stride;
-    const int32_t n_queries = tile.n * group;
-    const size_t score_stride = (size_t)f->score_stride;
-    const uint8_t *keys = sl__kv_keys(kv, layer, kv_head);
-    const uint8_t *values = sl__kv_values(kv, layer, kv_head);
-    const size_t k_bytes = sl__kv_cell_bytes(kv, kv->k_type);
-    const size_t v_bytes = sl__kv_cell_bytes(kv, kv->v_type);
-    sl__scores_fn *scores = kv->k_type == SL_KV_F16 ? k->scores_f16 : k->scores_f32;
-    sl__values_fn *add_values = kv->v_type == SL_KV_F16 ? k->values_f16 : k->values_f32;
-    const float scale = 1.0f / sqrtf((float)facts->head_dim);
+/* What attend() and its helpers work on: one KV head of one layer for one tile. */
+typedef struct head_work {
+    const sl__kv *kv;
+    int32_t layer, head, group;
+    sl__tile tile;
+} head_work;
 
-    int32_t longest = 0;
-    for (int32_t i = 0; i < tile.n; i++) {
-        const size_t head =
-            (size_t)(tile.first + i) * (size_t)facts->heads + (size_t)kv_head * (size_t)group;
-        memcpy(t->queries + (size_t)(i * group) * (size_t)stride,
-               f->q_heads + head * (size_t)stride, (size_t)group * (size_t)stride * sizeof(float));
-        longest = sl__max_i32(longest, f->contiguous[tile.first + i]);
-    }
-    /* A row may be scored against a few cells past its own; it never uses them. */
-    scores(t->scores, score_stride, t->queries, n_queries, keys, longest, stride, scale);
-    for (int32_t i = 0; i < tile.n; i++) {
-        const int32_t r = tile.first + i, near = f->contiguous[r];
+/* Scores of every query of the tile, softmax included. Rows are scored against all cells
+ * up to the tile's last; a row uses those of its ancestors. */
+static void score_tile(sl__forward *f, sl__thread_scratch *t, const head_work *w) {
+    const int32_t head_dim = f->model->facts.head_dim;
+    const int32_t last = w->tile.first + w->tile.n - 1;
+    for (int32_t q = 0; q < w->tile.n * w->group; q++)
+        t->query_rows[q] = f->q_rows[w->tile.first + q / w->group] +
+                           (w->head * w->group + q % w->group) * head_dim;
+    f->model->kernels->matmul[sl__kv_format(w->kv->k_type)](
+        sl__kv_keys(w->kv, w->layer, w->head), head_dim,
+        sl__div_up_i32(f->cell[last] + 1, SL_PANEL_ROWS), t->query_rows, t->score_rows,
+        w->tile.n * w->group);
+    for (int32_t i = 0; i < w->tile.n; i++) {
+        const int32_t r = w->tile.first + i, near = f->contiguous[r];
         const int32_t n_far = find_ancestors(f, r, t->ancestors);
-        float *s = t->scores + (size_t)(i * group) * score_stride;
-        for (int32_t a = 0; a < n_far; a++)
-            scores(s + near + a, score_stride, t->queries + (size_t)(i * group) * (size_t)stride,
-                   group, keys + (size_t)t->ancestors[a] * k_bytes, 1, stride, scale);
-        for (int32_t q = 0; q < group; q++)
-            k->softmax(s + (size_t)q * score_stride, near + n_far);
-    }
-    memset(t->queries, 0, (size_t)n_queries * (size_t)stride * sizeof(float)); /* now outputs */
-    for (int32_t from = 0; from < longest; from += VALUE_BLOCK)
-        for (int32_t q = 0; q < n_queries; q++) {
-            const int32_t near = f->contiguous[tile.first + q / group];
-            const int32_t n = sl__min_i32(VALUE_BLOCK, near - from);
-            if (n > 0)
-                add_values(t->queries + (size_t)q * (size_t)stride,
-                           t->scores + (size_t)q * score_stride + from,
-                           values + (size_t)from * v_bytes, n, stride);
+        for (int32_t q = i * w->group; q < (i + 1) * w->group; q++) {
+            float *s = t->score_rows[q];
+            for (int32_t a = 0; a < n_far; a++) /* to the left: cells ascend */
+                s[near + a] = s[t->ancestors[a]];
+            f->model->kernels->softmax(s, near + n_far);
         }
-    for (int32_t q = 0; q < n_queries; q++) {
-        const int32_t r = tile.first + q / group, near = f->contiguous[r];
-        const int32_t n_far = find_ancestors(f, r, t->ancestors);
-        float *out = t->queries + (size_t)q * (size_t)stride;
-        for (int32_t a = 0; a < n_far; a++)
-            add_values(out, t->scores + (size_t)q * score_stride + near + a,
-                       values + (size_t)t->ancestors[a] * v_bytes, 1, stride);
-        memcpy(f->mixed.value_rows[r] + (kv_head * group + q % group) * facts->head_dim, out,
-               (size_t)facts->head_dim * sizeof *out);
     }
+}
+
+/* Values of positions from .. from + n - 1 of row r in one panel: in place where position
+ * and cell agree, else gathered. t->ancestors holds row r's. */
+static const uint8_t *value_block(const sl__forward *f, sl__thread_scratch *t, const head_work *w,
+                                  int32_t r, int32_t panel, int32_t from, int32_t n) {
+    const size_t bytes = sl__kv_value_bytes(w->kv);
+    const int32_t near = f->contiguous[r];
+    if (from + n <= near) return sl__kv_values(w->kv, w->layer, w->head, panel, from);
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t cell = from + i < near ? from + i : t->ancestors[from + i - near];
+        memcpy(t->gathered + (size_t)i * bytes,
+               sl__kv_values(w->kv, w->layer, w->head, panel, cell), bytes);
+    }
+    return t->gathered;
+}
+
+/* out += V p over one block of positions, for the queries of rows first .. first + n_rows
+ * - 1 of the tile, which all see n positions of the block. */
+static void add_block(sl__forward *f, sl__thread_scratch *t, const head_work *w, int32_t first,
+                      int32_t n_rows, int32_t from, int32_t n) {
+    const int32_t head_dim = f->model->facts.head_dim, n_queries = n_rows * w->group;
+    const int32_t r = w->tile.first + first;
+    (void)find_ancestors(f, r, t->ancestors);
+    for (int32_t q = 0; q < n_queries; q++)
+        t->query_rows[q] = t->score_rows[first * w->group + q] + from;
+    for (int32_t panel = 0; panel < sl__kv_value_panels(w->kv); panel++) {
+        f->model->kernels->matmul[sl__kv_format(w->kv->v_type)](
+            value_block(f, t, w, r, panel, from, n), n, 1, t->query_rows, t->sum_rows, n_queries);
+        const int32_t at = panel * SL_PANEL_ROWS;
+        const int32_t dims = sl__min_i32(SL_PANEL_ROWS, head_dim - at);
+        for (int32_t q = 0; q < n_queries; q++) {
+            float *out = f->mixed.value_rows[r + q / w->group] +
+                         (w->head * w->group + q % w->group) * head_dim + at;
+            for (int32_t d = 0; d < dims; d++)
+                out[d] = from == 0 ? t->sum_rows[q][d] : out[d] + t->sum_rows[q][d];
+        }
+    }
+}
+
+/* Rows that see the same cells of a block share a walk over it. */
+static void mix_tile(sl__forward *f, sl__thread_scratch *t, const head_work *w) {
+    const sl__row *rows = f->pass->rows + w->tile.first;
+    int32_t longest = 0;
+    for (int32_t i = 0; i < w->tile.n; i++)
+        longest = sl__max_i32(longest, rows[i].position + 1);
+    for (int32_t from = 0; from < longest; from += SL_VALUE_BLOCK)
+        for (int32_t i = 0, next; i < w->tile.n; i = next) {
+            const int32_t n = sl__min_i32(SL_VALUE_BLOCK, rows[i].position + 1 - from);
+            const int32_t near = f->contiguous[w->tile.first + i];
+            for (next = i + 1; next < w->tile.n; next++)
+                if (sl__min_i32(near, f->contiguous[w->tile.first + next]) < from + n ||
+                    sl__min_i32(SL_VALUE_BLOCK, rows[next].position + 1 - from) != n)
+                    break;
+            if (n > 0) add_block(f, t, w, i, next - i, from, n);
+        }
 }
 
 /* x += O mixed, columns shared among threads. */
@@ -169,14 +203,19 @@ void sl__attention_layer(sl__forward *f, int32_t thread, int32_t layer) {
     SL_FOR_CLAIMED(r, f->pool, f->pass->n_rows) prepare_row(f, layer, r);
     sl__pool_barrier(f->pool);
 
-    SL_FOR_CLAIMED(u, f->pool, f->n_tiles * facts->kv_heads)
-    attend(f, &f->threads[thread], layer, u / f->n_tiles, f->tiles[u % f->n_tiles]);
+    SL_FOR_CLAIMED(u, f->pool, f->n_tiles * facts->kv_heads) {
+        const sl__tile tile = f->tiles[u % f->n_tiles];
+        const head_work w = {.kv = f->pass->caches[f->pass->rows[tile.first].sequence],
+                             .layer = layer,
+                             .head = u / f->n_tiles,
+                             .group = facts->heads / facts->kv_heads,
+                             .tile = tile};
+        score_tile(f, &f->threads[thread], &w);
+        mix_tile(f, &f->threads[thread], &w);
+    }
     sl__pool_barrier(f->pool);
 
-    SL_FOR_CLAIMED(m, f->pool, f->pass->n_rows)
-    if (f->mixed.width % SL_Q_BLOCK == 0)
-        f->model->kernels->quantise(f->mixed.act_rows[m], f->mixed.width, 0, f->mixed.value_rows[m],
-                                    f->mixed.width / SL_Q_BLOCK);
+    SL_FOR_CLAIMED(m, f->pool, f->pass->n_rows) sl__quantise_row(f->model->kernels, &f->mixed, m);
     sl__pool_barrier(f->pool);
 
     add_output(f, thread, &l->o);

@@ -37,17 +37,15 @@ void sl__expert_plan(sl__forward *f, sl__plan *plan) {
 
 /* ---- router ---- */
 
-/* The k largest probabilities, ties to the lower id, largest first. */
+/* The k largest probabilities, largest first, ties to the lower id: insertion into a
+ * sorted list, whose order equal newcomers never change. */
 static void select_top(const float *p, int32_t n, int32_t k, int32_t *ids) {
-    for (int32_t i = 0; i < k; i++) {
-        int32_t best = -1;
-        for (int32_t e = 0; e < n; e++) {
-            bool taken = false;
-            for (int32_t j = 0; j < i; j++)
-                taken |= ids[j] == e;
-            if (!taken && (best < 0 || p[e] > p[best])) best = e;
-        }
-        ids[i] = best;
+    for (int32_t e = 0, found = 0; e < n; e++) {
+        if (found == k && p[e] <= p[ids[k - 1]]) continue;
+        int32_t at = found < k ? found++ : k - 1;
+        for (; at > 0 && p[e] > p[ids[at - 1]]; at--)
+            ids[at] = ids[at - 1];
+        ids[at] = e;
     }
 }
 

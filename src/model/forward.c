@@ -42,14 +42,10 @@ static void plan_threads(sl__forward *f, sl__plan *plan) {
             .gate = sl__plan_take(plan, span, sizeof(float)),
             .up = sl__plan_take(plan, span, sizeof(float)),
             .x_rows = sl__plan_take(plan, rows, sizeof(void *)),
-            .queries = sl__plan_take(plan, (size_t)f->tile_queries * (size_t)f->head_stride,
-                                     sizeof(float)),
-            .scores = sl__plan_take(plan, (size_t)f->tile_queries * (size_t)f->score_stride,
-                                    sizeof(float)),
-            .ancestors = sl__plan_take(plan, rows, sizeof(int32_t)),
         };
         t.gate_rows = sl__row_pointers(plan, t.gate, l->rows_max, SL_SPAN_COLUMNS);
         t.up_rows = sl__row_pointers(plan, t.up, l->rows_max, SL_SPAN_COLUMNS);
+        sl__attention_plan_thread(f, &t, plan);
         if (f->threads) f->threads[i] = t;
     }
 }
@@ -82,7 +78,7 @@ sl__forward *sl__forward_plan(const sl_model *model, const sl__forward_limits *l
 
 /* ---- phases ---- */
 
-static void quantise_row(const sl__kernels *k, const sl__rows *rows, int32_t r) {
+void sl__quantise_row(const sl__kernels *k, const sl__rows *rows, int32_t r) {
     if (rows->width % SL_Q_BLOCK == 0) /* else no quantised weight can ask for it */
         k->quantise(rows->act_rows[r], rows->width, 0, rows->value_rows[r],
                     rows->width / SL_Q_BLOCK);
@@ -93,7 +89,7 @@ void sl__norm_rows(sl__forward *f, const float *weight) {
     const int32_t width = f->model->facts.width;
     SL_FOR_CLAIMED(r, f->pool, f->pass->n_rows) {
         k->rms_norm(f->normed.value_rows[r], f->x_rows[r], weight, width, f->model->facts.rms_eps);
-        quantise_row(k, &f->normed, r);
+        sl__quantise_row(k, &f->normed, r);
     }
 }
 
@@ -147,7 +143,7 @@ static void head(sl__forward *f, int32_t thread) {
     SL_FOR_CLAIMED(i, f->pool, f->n_logit_rows) {
         k->rms_norm(f->normed.value_rows[i], f->x_rows[f->logit_row[i]], f->model->out_norm,
                     facts->width, facts->rms_eps);
-        quantise_row(k, &f->normed, i);
+        sl__quantise_row(k, &f->normed, i);
     }
     sl__pool_barrier(f->pool);
     float *out[SL_LOGIT_ROWS_MAX];
@@ -228,9 +224,7 @@ static void count_traffic(const sl__forward *f, const sl__pass *pass, sl_pass_re
         for (int32_t i = r + 1; i < pass->n_rows; i++)
             if (pass->rows[i].sequence == row->sequence)
                 longest = sl__max_i32(longest, pass->rows[i].position);
-        report->kv_bytes += (uint64_t)facts->layers * (uint64_t)facts->kv_heads *
-                            (uint64_t)(longest + 1) *
-                            (sl__kv_cell_bytes(kv, kv->k_type) + sl__kv_cell_bytes(kv, kv->v_type));
+        report->kv_bytes += (uint64_t)facts->layers * sl__kv_bytes(kv, longest + 1);
     }
 }
 

@@ -11,7 +11,8 @@ enum {
     SL_UNIT_PANELS = 2, /* gate/up work is claimed in units of 32 expert columns      */
     SL_SPAN_UNITS = 2,  /* units computed in one go: their outputs stay in cache      */
     SL_SPAN_COLUMNS = SL_UNIT_PANELS * SL_SPAN_UNITS * SL_PANEL_ROWS,
-    SL_TILE_QUERIES = 8, /* attention queries that share one walk over the keys        */
+    SL_TILE_QUERIES = 8,  /* attention queries that share one walk over the keys       */
+    SL_VALUE_BLOCK = 128, /* positions whose weighted values are summed before adding  */
 };
 
 /* Rows of floats, and of the same values quantised for quantised weights. */
@@ -30,9 +31,13 @@ typedef struct sl__thread_scratch {
     float *gate, *up; /* [rows_max][SL_SPAN_COLUMNS]                  */
     float **gate_rows, **up_rows;
     const void **x_rows; /* [rows_max]                                   */
-    float *queries;      /* [tile queries][head_stride]                  */
-    float *scores;       /* [tile queries][score_stride]                 */
-    int32_t *ancestors;  /* [rows_max]                                   */
+    float *scores;       /* [tile queries][score_stride]: scores, then probabilities */
+    float **score_rows;
+    const void **query_rows; /* [tile queries] */
+    float *sums;             /* [tile queries][16]: one block's share of the output */
+    float **sum_rows;
+    int32_t *ancestors; /* [rows_max] */
+    uint8_t *gathered;  /* one value panel of a block whose cells are not in order */
 } sl__thread_scratch;
 
 /* Rows of one sequence that attention handles together: they follow one another. */
@@ -43,7 +48,7 @@ typedef struct sl__tile {
 struct sl__forward {
     const sl_model *model;
     sl__forward_limits limits;
-    int32_t head_stride, score_stride, tile_rows, tile_queries;
+    int32_t score_stride, tile_rows, tile_queries;
 
     /* the pass in progress */
     const sl__pass *pass;
@@ -63,7 +68,6 @@ struct sl__forward {
     sl__rows normed;  /* width        */
     float *q, *k, *v; /* [rows][heads * head_dim], [rows][kv_heads * head_dim] */
     float **q_rows, **k_rows, **v_rows;
-    float *q_heads; /* [rows][heads][head_stride], normed and turned */
     sl__rows mixed; /* heads * head_dim: attention's output */
 
     float *router; /* [rows][experts] logits, then probabilities */
@@ -105,6 +109,7 @@ void sl__expert_layer(sl__forward *f, int32_t thread, int32_t layer);
 
 /* Plan the parts those files own. */
 void sl__attention_plan(sl__forward *f, sl__plan *plan);
+void sl__attention_plan_thread(const sl__forward *f, sl__thread_scratch *t, sl__plan *plan);
 void sl__expert_plan(sl__forward *f, sl__plan *plan);
 
 /* Rows with pointers, n of them; columns beyond whole blocks have no quantised form. */
@@ -113,11 +118,13 @@ void sl__rows_plan(sl__rows *rows, sl__plan *plan, int32_t n, int32_t width);
 /* [n] pointers to rows `stride` floats apart. */
 float **sl__row_pointers(sl__plan *plan, float *first, int32_t n, size_t stride);
 
+/* The quantised form of one row, where quantised weights can ask for it. */
+void sl__quantise_row(const sl__kernels *k, const sl__rows *rows, int32_t r);
+
 /* normed[r] = rms_norm(x[r]), quantised too; rows shared among threads. */
 void sl__norm_rows(sl__forward *f, const float *weight);
 
-/* y[r] += or = W normed: one dense product of all rows, columns shared among threads.
- * Units are panels of the weights one after the other. */
+/* outputs[i][r] = weights[i] x[r] for all rows, columns shared among threads. */
 void sl__dense_products(sl__forward *f, int32_t thread, const sl__rows *x,
                         const sl__weight *const *weights, float *const *const *outputs,
                         int32_t n_weights);

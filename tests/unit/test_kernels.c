@@ -262,51 +262,6 @@ static void exp_is_close_to_libm(void **state) {
     }
 }
 
-/* Mutations: another lane order in the dot product, cells out of order. */
-static void attention_has_the_scalar_bits(void **state) {
-    (void)state;
-    check_random r = {4, 0};
-    static const int32_t dims[] = {16, 48, 64, 128, 144, 256}, cells[] = {1, 3, 16, 65};
-    for (size_t a = 0; a < SL_COUNT(dims) * SL_COUNT(cells); a++) {
-        const int32_t dim = dims[a / SL_COUNT(cells)], n = cells[a % SL_COUNT(cells)];
-        const size_t count = (size_t)dim * (size_t)n;
-        enum { QUERIES = 5 };
-        float *kv = guarded_normals(&r, count, 1);
-        uint16_t *kv16 = guarded(count * sizeof *kv16);
-        sl__kernels_scalar.to_half(kv16, kv, (int32_t)count);
-        float *q = guarded_normals(&r, QUERIES * (size_t)dim, 1);
-        const size_t s_bytes = QUERIES * (size_t)n * sizeof(float);
-        float *want = guarded(s_bytes), *have = guarded(s_bytes);
-        float *out = guarded_normals(&r, (size_t)dim, 1);
-        float *got = guarded((size_t)dim * sizeof *got);
-        float *start = guarded((size_t)dim * sizeof *start);
-        memcpy(start, out, (size_t)dim * sizeof *start);
-        for (int32_t t = 0; t < sl__kernels_count; t++) {
-            const sl__kernels *k = sl__kernels_all[t], *s = &sl__kernels_scalar;
-            if (k->needs & ~sl__cpu_features()) continue;
-            for (int half = 0; half < 2; half++) {
-                const void *data = half ? (const void *)kv16 : kv;
-                sl__scores_fn *spec = half ? s->scores_f16 : s->scores_f32;
-                sl__scores_fn *mine = half ? k->scores_f16 : k->scores_f32;
-                spec(want, (size_t)n, q, QUERIES, data, n, dim, 0.125f);
-                mine(have, (size_t)n, q, QUERIES, data, n, dim, 0.125f);
-                CHECK_CASE(memcmp(want, have, s_bytes) == 0, "%s scores %d x %d", k->name, n, dim);
-                memcpy(out, start, (size_t)dim * sizeof *out);
-                memcpy(got, start, (size_t)dim * sizeof *got);
-                (half ? s->values_f16 : s->values_f32)(out, want, data, n, dim);
-                (half ? k->values_f16 : k->values_f32)(got, want, data, n, dim);
-                CHECK_CASE(memcmp(out, got, (size_t)dim * sizeof *out) == 0, "%s values %d x %d",
-                           k->name, n, dim);
-            }
-        }
-        release(kv, count * sizeof *kv), release(kv16, count * sizeof *kv16);
-        release(q, QUERIES * (size_t)dim * sizeof *q);
-        release(want, s_bytes), release(have, s_bytes);
-        release(out, (size_t)dim * sizeof *out), release(got, (size_t)dim * sizeof *got);
-        release(start, (size_t)dim * sizeof *start);
-    }
-}
-
 /* Mutation: any change to convert.c. All 65,536 halves there and back. */
 static void halves_convert_exactly(void **state) {
     (void)state;
@@ -341,7 +296,6 @@ int main(void) {
         cmocka_unit_test(the_scalar_product_is_the_product_of_the_stored_numbers),
         cmocka_unit_test(products_have_the_scalar_bits_for_any_number_of_rows),
         cmocka_unit_test(row_operations_have_the_scalar_bits),
-        cmocka_unit_test(attention_has_the_scalar_bits),
         cmocka_unit_test(selection_obeys_cpu_and_name),
     };
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);

@@ -19,11 +19,11 @@
 enum { HALF = 8 }; /* outputs, or lanes, in one register */
 enum { BLOCK_BYTES_Q8_0 = 544, BLOCK_BYTES_Q4_0 = 288, SCALES_BYTES = 32 };
 
-/* A walk for one to three rows is left to the hardware's prefetcher, which keeps up with
+/* A walk for one or two rows is left to the hardware's prefetcher, which keeps up with
  * it and is only disturbed by advice. With more rows the arithmetic between two lines is
  * long enough for it to lose the thread, and the second-level cache is asked for lines
  * ahead of time (docs/performance.md, "Prefetching"). */
-enum { PREFETCH_ROWS = 4, PREFETCH_BYTES = 8192 };
+enum { PREFETCH_ROWS = 3, PREFETCH_BYTES = 8192 };
 
 ALWAYS_INLINE void prefetch(const int n_rows, const uint8_t *p, int32_t n) {
     if (n_rows < PREFETCH_ROWS) return;
@@ -371,78 +371,6 @@ static void rms_norm(float *y, const float *x, const float *weight, int32_t n, f
         y[i] = x[i] * scale * weight[i];
 }
 
-/* ---- attention ---- */
-
-ALWAYS_INLINE __m256 load_cell(const int half, const void *cells, size_t i) {
-    if (half) return _mm256_cvtph_ps(_mm_loadu_si128((const void *)((const uint16_t *)cells + i)));
-    return _mm256_loadu_ps((const float *)cells + i);
-}
-
-ALWAYS_INLINE void scores(const int half, float *out, size_t stride, const float *queries,
-                          int32_t n_queries, const void *keys, int32_t n, int32_t head_dim,
-                          float scale) {
-    SL_DCHECK(head_dim % SL_LANES == 0);
-    for (int32_t i = 0; i < n; i++)
-        for (int32_t q = 0; q < n_queries; q++) {
-            const float *query = queries + (size_t)q * (size_t)head_dim;
-            __m256 low = _mm256_setzero_ps(), high = _mm256_setzero_ps();
-            for (int32_t d = 0; d < head_dim; d += SL_LANES) {
-                const size_t at = (size_t)i * (size_t)head_dim + (size_t)d;
-                low = _mm256_fmadd_ps(_mm256_loadu_ps(query + d), load_cell(half, keys, at), low);
-                high = _mm256_fmadd_ps(_mm256_loadu_ps(query + d + HALF),
-                                       load_cell(half, keys, at + HALF), high);
-            }
-            out[(size_t)q * stride + (size_t)i] = add_lanes(low, high) * scale;
-        }
-}
-
-static void scores_f16(float *out, size_t stride, const float *queries, int32_t n_queries,
-                       const void *keys, int32_t n, int32_t head_dim, float scale) {
-    scores(1, out, stride, queries, n_queries, keys, n, head_dim, scale);
-}
-
-static void scores_f32(float *out, size_t stride, const float *queries, int32_t n_queries,
-                       const void *keys, int32_t n, int32_t head_dim, float scale) {
-    scores(0, out, stride, queries, n_queries, keys, n, head_dim, scale);
-}
-
-enum { STRIPE = 8 }; /* registers of out held while walking the cells */
-
-ALWAYS_INLINE void values(const int half, float *out, const float *weights, const void *cells,
-                          int32_t n, int32_t head_dim) {
-    SL_DCHECK(head_dim % SL_LANES == 0);
-    for (int32_t d = 0; d < head_dim; d += STRIPE * HALF) {
-        const int32_t registers = sl__min_i32(STRIPE, (head_dim - d) / HALF);
-        __m256 acc[STRIPE];
-        for (int32_t j = 0; j < registers; j++)
-            acc[j] = _mm256_loadu_ps(out + d + j * HALF);
-        for (int32_t i = 0; i < n; i++) {
-            const __m256 w = _mm256_set1_ps(weights[i]);
-            const size_t at = (size_t)i * (size_t)head_dim + (size_t)d;
-            if (registers == STRIPE)
-                for (int32_t j = 0; j < STRIPE; j++)
-                    acc[j] =
-                        _mm256_fmadd_ps(w, load_cell(half, cells, at + (size_t)j * HALF), acc[j]);
-            else
-                for (int32_t j = 0; j < registers; j++)
-                    acc[j] =
-                        _mm256_fmadd_ps(w, load_cell(half, cells, at + (size_t)j * HALF), acc[j]);
-        }
-        for (int32_t j = 0; j < registers; j++)
-            _mm256_storeu_ps(out + d + j * HALF, acc[j]);
-    }
-}
-
-static void values_f16(float *out, const float *weights, const void *cells, int32_t n,
-                       int32_t head_dim) {
-    values(1, out, weights, cells, n, head_dim);
-}
-
-static void values_f32(float *out, const float *weights, const void *cells, int32_t n,
-                       int32_t head_dim) {
-    values(0, out, weights, cells, n, head_dim);
-}
-
 const sl__kernels sl__kernels_avx2 = {
     .name = "avx2",
     .needs = SL_CPU_AVX2,
@@ -452,10 +380,6 @@ const sl__kernels sl__kernels_avx2 = {
                [SL_FORMAT_Q8_0] = matmul_q8_0,
                [SL_FORMAT_Q4_0] = matmul_q4_0},
     .quantise = quantise,
-    .scores_f16 = scores_f16,
-    .scores_f32 = scores_f32,
-    .values_f16 = values_f16,
-    .values_f32 = values_f32,
     .softmax = softmax,
     .silu_mul = silu_mul,
     .rms_norm = rms_norm,

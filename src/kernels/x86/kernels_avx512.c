@@ -17,11 +17,11 @@
 
 enum { BLOCK_BYTES_Q8_0 = 544, BLOCK_BYTES_Q4_0 = 288, SCALES_BYTES = 32 };
 
-/* A walk for one to three rows is left to the hardware's prefetcher, which keeps up with
+/* A walk for one or two rows is left to the hardware's prefetcher, which keeps up with
  * it and is only disturbed by advice. With more rows the arithmetic between two lines is
  * long enough for it to lose the thread, and the second-level cache is asked for lines
  * ahead of time (docs/performance.md, "Prefetching"). */
-enum { PREFETCH_ROWS = 4, PREFETCH_BYTES = 8192 };
+enum { PREFETCH_ROWS = 3, PREFETCH_BYTES = 8192 };
 
 ALWAYS_INLINE void prefetch(const int n_rows, const uint8_t *p, int32_t n) {
     if (n_rows < PREFETCH_ROWS) return;
@@ -298,77 +298,6 @@ static void rms_norm(float *y, const float *x, const float *weight, int32_t n, f
     }
 }
 
-/* ---- attention ---- */
-
-ALWAYS_INLINE __m512 load_cell(const int half, const void *cells, size_t i) {
-    if (half)
-        return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)((const uint16_t *)cells + i)));
-    return _mm512_loadu_ps((const float *)cells + i);
-}
-
-ALWAYS_INLINE void scores(const int half, float *out, size_t stride, const float *queries,
-                          int32_t n_queries, const void *keys, int32_t n, int32_t head_dim,
-                          float scale) {
-    SL_DCHECK(head_dim % SL_LANES == 0);
-    for (int32_t i = 0; i < n; i++)
-        for (int32_t q = 0; q < n_queries; q++) {
-            const float *query = queries + (size_t)q * (size_t)head_dim;
-            __m512 sums = _mm512_setzero_ps();
-            for (int32_t d = 0; d < head_dim; d += SL_LANES)
-                sums = _mm512_fmadd_ps(
-                    _mm512_loadu_ps(query + d),
-                    load_cell(half, keys, (size_t)i * (size_t)head_dim + (size_t)d), sums);
-            out[(size_t)q * stride + (size_t)i] = add_lanes(sums) * scale;
-        }
-}
-
-static void scores_f16(float *out, size_t stride, const float *queries, int32_t n_queries,
-                       const void *keys, int32_t n, int32_t head_dim, float scale) {
-    scores(1, out, stride, queries, n_queries, keys, n, head_dim, scale);
-}
-
-static void scores_f32(float *out, size_t stride, const float *queries, int32_t n_queries,
-                       const void *keys, int32_t n, int32_t head_dim, float scale) {
-    scores(0, out, stride, queries, n_queries, keys, n, head_dim, scale);
-}
-
-enum { STRIPE = 8 }; /* registers of out held while walking the cells */
-
-ALWAYS_INLINE void values(const int half, float *out, const float *weights, const void *cells,
-                          int32_t n, int32_t head_dim) {
-    SL_DCHECK(head_dim % SL_LANES == 0);
-    for (int32_t d = 0; d < head_dim; d += STRIPE * SL_LANES) {
-        const int32_t registers = sl__min_i32(STRIPE, (head_dim - d) / SL_LANES);
-        __m512 acc[STRIPE];
-        for (int32_t j = 0; j < registers; j++)
-            acc[j] = _mm512_loadu_ps(out + d + j * SL_LANES);
-        for (int32_t i = 0; i < n; i++) {
-            const __m512 w = _mm512_set1_ps(weights[i]);
-            const size_t at = (size_t)i * (size_t)head_dim + (size_t)d;
-            if (registers == STRIPE)
-                for (int32_t j = 0; j < STRIPE; j++)
-                    acc[j] = _mm512_fmadd_ps(w, load_cell(half, cells, at + (size_t)j * SL_LANES),
-                                             acc[j]);
-            else
-                for (int32_t j = 0; j < registers; j++)
-                    acc[j] = _mm512_fmadd_ps(w, load_cell(half, cells, at + (size_t)j * SL_LANES),
-                                             acc[j]);
-        }
-        for (int32_t j = 0; j < registers; j++)
-            _mm512_storeu_ps(out + d + j * SL_LANES, acc[j]);
-    }
-}
-
-static void values_f16(float *out, const float *weights, const void *cells, int32_t n,
-                       int32_t head_dim) {
-    values(1, out, weights, cells, n, head_dim);
-}
-
-static void values_f32(float *out, const float *weights, const void *cells, int32_t n,
-                       int32_t head_dim) {
-    values(0, out, weights, cells, n, head_dim);
-}
-
 const sl__kernels sl__kernels_avx512 = {
     .name = "avx512",
     .needs = SL_CPU_AVX2 | SL_CPU_AVX512,
@@ -378,10 +307,6 @@ const sl__kernels sl__kernels_avx512 = {
                [SL_FORMAT_Q8_0] = matmul_q8_0,
                [SL_FORMAT_Q4_0] = matmul_q4_0},
     .quantise = quantise,
-    .scores_f16 = scores_f16,
-    .scores_f32 = scores_f32,
-    .values_f16 = values_f16,
-    .values_f32 = values_f32,
     .softmax = softmax,
     .silu_mul = silu_mul,
     .rms_norm = rms_norm,
