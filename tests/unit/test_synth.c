@@ -67,6 +67,7 @@ static double element(const sl__gguf_tensor *t, uint64_t i) {
     case SL_TYPE_F16:
         return scale;
     case SL_TYPE_Q8_0:
+        assert_int_not_equal(block[2 + in_block], 0x80); /* -128 has no positive twin */
         return scale * (int8_t)block[2 + in_block];
     case SL_TYPE_Q4_0:
         return scale * ((in_block < 16 ? block[2 + in_block] & 15 : block[in_block - 14] >> 4) - 8);
