@@ -39,7 +39,7 @@ ALWAYS_INLINE float add_lanes(__m512 v) {
 
 /* Mask of the last n % 16 elements, all ones where a full register is left. */
 ALWAYS_INLINE __mmask16 tail_mask(int32_t left) {
-    return left >= SL_LANES ? (__mmask16)0xffff : (__mmask16)((1u << left) - 1u);
+    return (__mmask16)(left >= SL_LANES ? 0xffffu : (1u << left) - 1u);
 }
 
 /* ---- products with quantised weights ---- */
