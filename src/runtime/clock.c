@@ -1,3 +1,4 @@
+/* clock.c - CLOCK_MONOTONIC, which the vDSO answers. */
 #include "runtime/clock.h"
 
 #include <time.h>
