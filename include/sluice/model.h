@@ -36,12 +36,18 @@ typedef struct sl_model_facts {
     int32_t heads;             /* attention.head_count                      */
     int32_t kv_heads;          /* attention.head_count_kv, divides heads    */
     int32_t head_dim;          /* attention.key_length                      */
-    int32_t experts;           /* routed experts per layer                  */
-    int32_t experts_per_token; /* expert_used_count                         */
-    int32_t expert_width;      /* expert_feed_forward_length                */
+    int32_t window;            /* attention.sliding_window: newest positions a
+                                  row attends to, itself included; 0: all   */
+    int32_t rope_dims;         /* rope.dimension_count, of head_dim         */
+    int32_t experts;           /* routed experts per layer; 0: dense model  */
+    int32_t experts_per_token; /* expert_used_count; 0 without experts      */
+    int32_t expert_width;      /* expert_feed_forward_length; likewise      */
+    int32_t shared_width;      /* of the shared expert; 0: none             */
+    int32_t dense_layers;      /* leading layers without experts            */
+    int32_t dense_width;       /* their feed_forward_length; 0: none        */
     int32_t vocab;             /* rows of token_embd.weight                 */
     int32_t context_train;     /* context_length                            */
-    float rms_eps;
+    float rms_eps;             /* of all norms, LayerNorm's too             */
     float rope_base;
 
     uint64_t params;          /* elements of all tensors                    */
@@ -49,7 +55,8 @@ typedef struct sl_model_facts {
     uint64_t weight_bytes;    /* all tensors, as stored                     */
     uint64_t bytes_per_token; /* weights one row reads in one pass          */
     uint64_t bytes_dense;     /* of which: read whatever the router says    */
-    uint64_t bytes_per_expert; /* one expert of one layer, all its matrices */
+    uint64_t bytes_per_expert; /* one expert of one layer, all its matrices
+                                  (of the largest layer); 0 without experts */
 
     int32_t n_types;
     sl_type_facts types[SL_TYPES_MAX]; /* [n_types], most bytes first */

@@ -7,7 +7,11 @@
  * in position order. For committed tokens and a chain drafted on them position and cell
  * agree; a row on a branch of a tree finds the rest of its ancestors by walking parents,
  * picks their scores, and has their values gathered in order into its last blocks. So
- * the cell a token lies in leaves no trace in the bits. */
+ * the cell a token lies in leaves no trace in the bits.
+ *
+ * With a sliding window a row attends to its newest `window` positions. Older ones are
+ * not scored; in the block where the window begins they count with probability 0, and
+ * blocks before it are not walked. */
 #include <math.h>
 #include <string.h>
 
@@ -31,6 +35,8 @@ void sl__attention_plan(sl__forward *f, sl__plan *plan) {
     f->k_rows = sl__row_pointers(plan, f->k, n, (size_t)narrow);
     f->v_rows = sl__row_pointers(plan, f->v, n, (size_t)narrow);
     sl__rows_plan(&f->mixed, plan, n, wide);
+    f->out = sl__plan_take(plan, rows * (size_t)facts->width, sizeof *f->out);
+    f->out_rows = sl__row_pointers(plan, f->out, n, (size_t)facts->width);
 }
 
 void sl__attention_plan_thread(const sl__forward *f, sl__thread_scratch *t, sl__plan *plan) {
@@ -38,6 +44,7 @@ void sl__attention_plan_thread(const sl__forward *f, sl__thread_scratch *t, sl__
     const size_t queries = (size_t)n, stride = (size_t)f->score_stride;
     t->scores = sl__plan_take(plan, queries * stride, sizeof *t->scores);
     t->score_rows = sl__row_pointers(plan, t->scores, n, stride);
+    t->seen_rows = sl__plan_take(plan, queries, sizeof *t->seen_rows);
     t->query_rows = sl__plan_take(plan, queries, sizeof *t->query_rows);
     t->sums = sl__plan_take(plan, queries * SL_PANEL_ROWS, sizeof *t->sums);
     t->sum_rows = sl__row_pointers(plan, t->sums, n, SL_PANEL_ROWS);
@@ -45,18 +52,24 @@ void sl__attention_plan_thread(const sl__forward *f, sl__thread_scratch *t, sl__
     t->gathered = sl__plan_take(plan, SL_VALUE_BLOCK * SL_PANEL_ROWS, sizeof(float));
 }
 
-/* Norm and turn one head in place: halves are paired (NeoX), (a, b) -> (a cos - b sin,
- * b cos + a sin); then scale it. */
-static void norm_and_turn(const sl__forward *f, float *head, const float *norm, const float *rope,
-                          float scale) {
+static void add_bias(float *x, const float *bias, int32_t n) {
+    for (int32_t i = 0; bias && i < n; i++)
+        x[i] += bias[i];
+}
+
+/* Bias, norm and RoPE of one row's queries or keys in place, then scale them. */
+static void prepare_heads(const sl__forward *f, int32_t r, float *heads, int32_t n_heads,
+                          const float *bias, const float *norm, float scale) {
     const sl_model_facts *facts = &f->model->facts;
-    const int32_t pairs = facts->head_dim / 2;
-    if (f->model->switches.qk_norm)
-        f->model->kernels->rms_norm(head, head, norm, facts->head_dim, facts->rms_eps);
-    for (int32_t i = 0; i < pairs; i++) {
-        const float a = head[i], b = head[pairs + i];
-        head[i] = (a * rope[i] - b * rope[pairs + i]) * scale;
-        head[pairs + i] = (b * rope[i] + a * rope[pairs + i]) * scale;
+    const sl__qk_norm kind = f->model->switches.qk_norm;
+    const int32_t n = n_heads * facts->head_dim;
+    add_bias(heads, bias, n);
+    if (kind == SL_QK_NORM_ROW) f->model->kernels->rms_norm(heads, heads, norm, n, facts->rms_eps);
+    for (int32_t h = 0; h < n_heads; h++) {
+        float *head = heads + h * facts->head_dim;
+        if (kind == SL_QK_NORM_HEAD)
+            f->model->kernels->rms_norm(head, head, norm, facts->head_dim, facts->rms_eps);
+        sl__rope_turn(f, r, head, scale);
     }
 }
 
@@ -65,16 +78,13 @@ static void prepare_row(sl__forward *f, int32_t layer, int32_t r) {
     const sl_model_facts *facts = &f->model->facts;
     const sl__layer *l = &f->model->layers[layer];
     const sl__kv *kv = f->pass->caches[f->pass->rows[r].sequence];
-    const float *rope = f->rope + (size_t)r * (size_t)facts->head_dim;
     const float scale = 1.0f / sqrtf((float)facts->head_dim);
-    for (int32_t h = 0; h < facts->heads; h++)
-        norm_and_turn(f, f->q_rows[r] + h * facts->head_dim, l->q_norm, rope, scale);
-    for (int32_t h = 0; h < facts->kv_heads; h++) {
-        float *key = f->k_rows[r] + h * facts->head_dim;
-        norm_and_turn(f, key, l->k_norm, rope, 1.0f);
-        sl__kv_store(kv, f->model->kernels, layer, h, f->cell[r], key,
-                     f->v_rows[r] + h * facts->head_dim);
-    }
+    prepare_heads(f, r, f->q_rows[r], facts->heads, l->q_bias, l->q_norm, scale);
+    prepare_heads(f, r, f->k_rows[r], facts->kv_heads, l->k_bias, l->k_norm, 1.0f);
+    add_bias(f->v_rows[r], l->v_bias, facts->kv_heads * facts->head_dim);
+    for (int32_t h = 0; h < facts->kv_heads; h++)
+        sl__kv_store(kv, f->model->kernels, layer, h, f->cell[r],
+                     f->k_rows[r] + h * facts->head_dim, f->v_rows[r] + h * facts->head_dim);
 }
 
 /* Cells of the ancestors at positions contiguous[r] .. position, itself included. */
@@ -87,6 +97,16 @@ static int32_t find_ancestors(const sl__forward *f, int32_t r, int32_t *cells) {
     return n;
 }
 
+/* The oldest position row r attends to, and where its first block of values begins. */
+static int32_t oldest(const sl__forward *f, int32_t r) {
+    const int32_t window = f->model->facts.window;
+    return window > 0 ? sl__max_i32(0, f->pass->rows[r].position + 1 - window) : 0;
+}
+
+static int32_t first_block(const sl__forward *f, int32_t r) {
+    return oldest(f, r) / SL_VALUE_BLOCK * SL_VALUE_BLOCK;
+}
+
 /* What attend() and its helpers work on: one KV head of one layer for one tile. */
 typedef struct head_work {
     const sl__kv *kv;
@@ -94,26 +114,39 @@ typedef struct head_work {
     sl__tile tile;
 } head_work;
 
+/* Cells up to here are out of every window of the tile: whole panels of them. */
+static int32_t cells_out_of_sight(const sl__forward *f, const head_work *w) {
+    int32_t first = INT32_MAX;
+    for (int32_t r = w->tile.first; r < w->tile.first + w->tile.n; r++)
+        first = sl__min_i32(first, sl__min_i32(oldest(f, r), f->contiguous[r]));
+    return first / SL_PANEL_ROWS * SL_PANEL_ROWS;
+}
+
 /* Scores of every query of the tile, softmax included. Rows are scored against all cells
  * up to the tile's last; a row uses those of its ancestors. */
 static void score_tile(sl__forward *f, sl__thread_scratch *t, const head_work *w) {
     const int32_t head_dim = f->model->facts.head_dim;
-    const int32_t last = w->tile.first + w->tile.n - 1;
-    for (int32_t q = 0; q < w->tile.n * w->group; q++)
+    const int32_t cells = f->cell[w->tile.first + w->tile.n - 1] + 1;
+    const int32_t skipped = cells_out_of_sight(f, w);
+    for (int32_t q = 0; q < w->tile.n * w->group; q++) {
         t->query_rows[q] = f->q_rows[w->tile.first + q / w->group] +
                            (w->head * w->group + q % w->group) * head_dim;
+        t->seen_rows[q] = t->score_rows[q] + skipped;
+    }
     f->model->kernels->matmul[sl__kv_format(w->kv->k_type)](
-        sl__kv_keys(w->kv, w->layer, w->head), head_dim,
-        sl__div_up_i32(f->cell[last] + 1, SL_PANEL_ROWS), t->query_rows, t->score_rows,
+        sl__kv_keys(w->kv, w->layer, w->head, skipped), head_dim,
+        sl__div_up_i32(cells - skipped, SL_PANEL_ROWS), t->query_rows, t->seen_rows,
         w->tile.n * w->group);
     for (int32_t i = 0; i < w->tile.n; i++) {
         const int32_t r = w->tile.first + i, near = f->contiguous[r];
+        const int32_t from = oldest(f, r), block = first_block(f, r);
         const int32_t n_far = find_ancestors(f, r, t->ancestors);
         for (int32_t q = i * w->group; q < (i + 1) * w->group; q++) {
             float *s = t->score_rows[q];
             for (int32_t a = 0; a < n_far; a++) /* to the left: cells ascend */
                 s[near + a] = s[t->ancestors[a]];
-            f->model->kernels->softmax(s, near + n_far);
+            f->model->kernels->softmax(s + from, near + n_far - from);
+            memset(s + block, 0, (size_t)(from - block) * sizeof *s);
         }
     }
 }
@@ -148,43 +181,54 @@ static void add_block(sl__forward *f, sl__thread_scratch *t, const head_work *w,
         const int32_t at = panel * SL_PANEL_ROWS;
         const int32_t dims = sl__min_i32(SL_PANEL_ROWS, head_dim - at);
         for (int32_t q = 0; q < n_queries; q++) {
+            const int32_t begin = first_block(f, r + q / w->group);
             float *out = f->mixed.value_rows[r + q / w->group] +
                          (w->head * w->group + q % w->group) * head_dim + at;
             for (int32_t d = 0; d < dims; d++)
-                out[d] = from == 0 ? t->sum_rows[q][d] : out[d] + t->sum_rows[q][d];
+                out[d] = from == begin ? t->sum_rows[q][d] : out[d] + t->sum_rows[q][d];
         }
     }
 }
 
+/* Positions of the block at `from` that row r has to do with. */
+static int32_t block_length(const sl__forward *f, int32_t r, int32_t from) {
+    const int32_t n = sl__min_i32(SL_VALUE_BLOCK, f->pass->rows[r].position + 1 - from);
+    return from >= first_block(f, r) ? n : 0;
+}
+
 /* Rows that see the same cells of a block share a walk over it. */
 static void mix_tile(sl__forward *f, sl__thread_scratch *t, const head_work *w) {
-    const sl__row *rows = f->pass->rows + w->tile.first;
-    int32_t longest = 0;
-    for (int32_t i = 0; i < w->tile.n; i++)
-        longest = sl__max_i32(longest, rows[i].position + 1);
-    for (int32_t from = 0; from < longest; from += SL_VALUE_BLOCK)
-        for (int32_t i = 0, next; i < w->tile.n; i = next) {
-            const int32_t n = sl__min_i32(SL_VALUE_BLOCK, rows[i].position + 1 - from);
-            const int32_t near = f->contiguous[w->tile.first + i];
-            for (next = i + 1; next < w->tile.n; next++)
-                if (sl__min_i32(near, f->contiguous[w->tile.first + next]) < from + n ||
-                    sl__min_i32(SL_VALUE_BLOCK, rows[next].position + 1 - from) != n)
+    const int32_t first = w->tile.first, end = first + w->tile.n;
+    int32_t from = INT32_MAX, longest = 0;
+    for (int32_t r = first; r < end; r++) {
+        from = sl__min_i32(from, first_block(f, r));
+        longest = sl__max_i32(longest, f->pass->rows[r].position + 1);
+    }
+    for (; from < longest; from += SL_VALUE_BLOCK)
+        for (int32_t r = first, next; r < end; r = next) {
+            const int32_t n = block_length(f, r, from), near = f->contiguous[r];
+            for (next = r + 1; next < end; next++)
+                if (sl__min_i32(near, f->contiguous[next]) < from + n ||
+                    block_length(f, next, from) != n)
                     break;
-            if (n > 0) add_block(f, t, w, i, next - i, from, n);
+            if (n > 0) add_block(f, t, w, r - first, next - r, from, n);
         }
 }
 
 /* x += O mixed, columns shared among threads. */
-static void add_output(sl__forward *f, int32_t thread, const sl__weight *o) {
+static void add_output(sl__forward *f, int32_t thread, const sl__layer *l) {
+    const sl__weight *o = &l->o;
     const int32_t chunk = sl__pool_chunk(f->pool, o->n_panels);
     for (int32_t p, end; (p = sl__pool_claim(f->pool, o->n_panels, chunk, &end)) < o->n_panels;) {
-        sl__weight_multiply(f->model->kernels, o, 0, p, end, sl__rows_for(&f->mixed, o),
-                            f->expert_out_rows, p * SL_PANEL_ROWS, f->pass->n_rows,
-                            f->threads[thread].panel);
+        const int32_t first = p * SL_PANEL_ROWS;
         const int32_t last = sl__min_i32(end * SL_PANEL_ROWS, o->n_out);
-        for (int32_t r = 0; r < f->pass->n_rows; r++)
-            for (int32_t c = p * SL_PANEL_ROWS; c < last; c++)
-                f->x_rows[r][c] += f->expert_out_rows[r][c];
+        sl__weight_multiply(f->model->kernels, o, 0, p, end, sl__rows_for(&f->mixed, o),
+                            f->out_rows, first, f->pass->n_rows, f->threads[thread].panel);
+        for (int32_t r = 0; r < f->pass->n_rows; r++) {
+            if (l->o_bias) add_bias(f->out_rows[r] + first, l->o_bias + first, last - first);
+            for (int32_t c = first; c < last; c++)
+                f->x_rows[r][c] += f->out_rows[r][c];
+        }
     }
 }
 
@@ -192,7 +236,7 @@ void sl__attention_layer(sl__forward *f, int32_t thread, int32_t layer) {
     const sl__layer *l = &f->model->layers[layer];
     const sl_model_facts *facts = &f->model->facts;
     const uint64_t start = thread == 0 ? sl__now_ns() : 0;
-    sl__norm_rows(f, l->attn_norm);
+    sl__norm_rows(f, l->attn_norm, l->attn_norm_bias);
     sl__pool_barrier(f->pool);
 
     const sl__weight *const weights[] = {&l->q, &l->k, &l->v};
@@ -218,7 +262,7 @@ void sl__attention_layer(sl__forward *f, int32_t thread, int32_t layer) {
     SL_FOR_CLAIMED(m, f->pool, f->pass->n_rows) sl__quantise_row(f->model->kernels, &f->mixed, m);
     sl__pool_barrier(f->pool);
 
-    add_output(f, thread, &l->o);
+    add_output(f, thread, l);
     sl__pool_barrier(f->pool);
     if (thread == 0) f->report->attention_ns += sl__now_ns() - start;
 }

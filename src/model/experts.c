@@ -1,4 +1,5 @@
-/* experts.c - the second half of a layer: x += sum over its experts of p_e expert_e(norm(x)).
+/* experts.c - the second half of a layer: x += sum over its experts of p_e expert_e(norm(x)),
+ * and + g ffn(norm(x)) where a layer has a feed-forward that every row passes.
  *
  *     norm | router product | select, group | gate up silu | down, weighted sum
  *
@@ -8,7 +9,9 @@
  *     group 1: expert 17 | slot 2: row 0 |
  *
  * so that each distinct expert's matrices are read once, for all its rows together. The
- * sum over a row's experts runs in router-rank order whatever the groups look like. */
+ * sum over a row's experts runs in router-rank order whatever the groups look like. A
+ * dense feed-forward or shared expert is one more group, the last, of all rows in order;
+ * a layer without routed experts has only that one, and skips the router's phases. */
 #include <math.h>
 #include <string.h>
 
@@ -30,6 +33,10 @@ void sl__expert_plan(sl__forward *f, sl__plan *plan) {
     f->group_first = sl__plan_take(plan, experts + 1, sizeof *f->group_first);
     f->expert_count = sl__plan_take(plan, experts, sizeof *f->expert_count);
     sl__rows_plan(&f->hidden, plan, (int32_t)slots, facts->expert_width);
+    const int32_t always = sl__max_i32(facts->dense_width, facts->shared_width);
+    sl__rows_plan(&f->always, plan, always > 0 ? n : 0, always);
+    float *shared = sl__plan_take(plan, rows * 2, sizeof *shared);
+    f->shared_rows = sl__row_pointers(plan, shared, n, 2);
     f->expert_out = sl__plan_take(plan, slots * (size_t)facts->width, sizeof *f->expert_out);
     f->expert_out_rows =
         sl__row_pointers(plan, f->expert_out, (int32_t)slots, (size_t)facts->width);
@@ -49,11 +56,43 @@ static void select_top(const float *p, int32_t n, int32_t k, int32_t *ids) {
     }
 }
 
+/* SparseMixer: rank i's weight is its share of a softmax over the experts not chosen
+ * before it whose logit is within 2 jitter of the best, relative to max(|logit|, best). */
+static void mix_sparsely(const sl__forward *f, const float *logits, const int32_t *ids,
+                         float *weights) {
+    const sl_model_facts *facts = &f->model->facts;
+    const float jitter = 0.01f; /* router_jitter_noise of the models there are */
+    float near[SL_EXPERTS_MAX];
+    for (int32_t i = 0; i < facts->experts_per_token; i++) {
+        const float best = logits[ids[i]];
+        int32_t n = 0, own = 0;
+        for (int32_t e = 0; e < facts->experts; e++) {
+            bool taken = false;
+            for (int32_t j = 0; j < i; j++)
+                taken |= ids[j] == e;
+            if (taken || (best - logits[e]) / fmaxf(fabsf(logits[e]), best) > 2 * jitter) continue;
+            if (e == ids[i]) own = n;
+            near[n++] = logits[e];
+        }
+        f->model->kernels->softmax(near, sl__max_i32(n, 1));
+        weights[i] = near[own];
+    }
+}
+
 /* Softmax and top k of one row. A row that is not finite is noted, and routed anywhere. */
 static void route_row(sl__forward *f, int32_t layer, int32_t r) {
     const sl_model_facts *facts = &f->model->facts;
     const int32_t k = facts->experts_per_token;
     float *p = f->router_rows[r];
+    if (f->model->layers[layer].shared_gate.n_out > 0) {
+        f->shared_rows[r][1] = 0; /* sigmoid(g) is the softmax of g and 0 */
+        f->model->kernels->softmax(f->shared_rows[r], 2);
+    }
+    if (f->model->switches.router == SL_ROUTER_SPARSEMIXER) {
+        int32_t *ids = f->selected + (size_t)r * (size_t)k;
+        select_top(p, facts->experts, k, ids);
+        mix_sparsely(f, p, ids, f->expert_weight + (size_t)r * (size_t)k);
+    }
     f->model->kernels->softmax(p, facts->experts);
     bool finite = true;
     for (int32_t e = 0; e < facts->experts; e++)
@@ -70,6 +109,8 @@ static void route_row(sl__forward *f, int32_t layer, int32_t r) {
  * a budget left out, so that the others keep the weight they had. */
 static void weigh_row(sl__forward *f, int32_t r, const int32_t *natural) {
     const int32_t k = f->model->facts.experts_per_token;
+    const sl__switches *switches = &f->model->switches;
+    if (switches->router == SL_ROUTER_SPARSEMIXER) return; /* weights belong to ranks */
     const float *p = f->router_rows[r];
     const int32_t *ids = f->selected + (size_t)r * (size_t)k;
     float *weights = f->expert_weight + (size_t)r * (size_t)k, sum = 0;
@@ -77,9 +118,11 @@ static void weigh_row(sl__forward *f, int32_t r, const int32_t *natural) {
         weights[i] = p[ids[i] >= 0 ? ids[i] : natural[i]];
         sum += weights[i];
     }
-    if (f->model->switches.renormalise_experts)
+    if (switches->renormalise_experts)
         for (int32_t i = 0; i < k; i++)
             weights[i] = sum > 0 ? weights[i] / sum : 0;
+    for (int32_t i = 0; i < k; i++)
+        weights[i] *= switches->expert_scale;
 }
 
 /* Counting sort of all choices by expert; runs on one thread. */
@@ -118,7 +161,7 @@ static void finish_routing(sl__forward *f, int32_t layer) {
         memcpy(f->slot_of, f->selected, (size_t)(n * k) * sizeof *f->slot_of); /* the top k */
         f->report->budget_mass +=
             f->pass->select(f->pass->select_user, f->router, n, facts->experts, k, f->selected) /
-            (double)facts->layers;
+            (double)(facts->layers - facts->dense_layers);
     }
     for (int32_t r = 0; r < n; r++)
         weigh_row(f, r, f->slot_of + (size_t)r * (size_t)k);
@@ -127,104 +170,162 @@ static void finish_routing(sl__forward *f, int32_t layer) {
 
 /* ---- products ---- */
 
+/* One expert's matrices and the rows that use them. */
+typedef struct group {
+    const sl__ffn *ffn;
+    int32_t expert, n;
+    const int32_t *rows; /* [n] rows of the pass, or NULL: all in order */
+    void **hidden_acts;  /* [n] */
+    float **hidden;      /* [n] */
+    float **out;         /* [n] */
+} group;
+
+/* Groups of a layer: the distinct routed experts, then what every row passes. */
+static int32_t count_groups(const sl__forward *f, const sl__layer *l) {
+    return f->n_groups + sl__layer_has_always(l);
+}
+
+static group group_at(const sl__forward *f, const sl__layer *l, int32_t g) {
+    if (g == f->n_groups)
+        return (group){.ffn = &l->always,
+                       .n = f->pass->n_rows,
+                       .hidden_acts = f->always.act_rows,
+                       .hidden = f->always.value_rows,
+                       .out = f->out_rows};
+    const int32_t slot = f->group_first[g];
+    return (group){.ffn = &l->experts,
+                   .expert = f->group_expert[g],
+                   .n = f->group_first[g + 1] - slot,
+                   .rows = f->slot_row + slot,
+                   .hidden_acts = f->hidden.act_rows + slot,
+                   .hidden = f->hidden.value_rows + slot,
+                   .out = f->expert_out_rows + slot};
+}
+
+/* out[i] = columns first .. last - 1 (panels) of one expert's matrix times its i-th row. */
+static void multiply_rows(sl__forward *f, sl__thread_scratch *t, const group *g,
+                          const sl__weight *w, int32_t first, int32_t last, float **out) {
+    const void *const *x = sl__rows_for(&f->normed, w);
+    for (int32_t i = 0; g->rows && i < g->n; i++)
+        t->x_rows[i] = x[g->rows[i]];
+    sl__weight_multiply(f->model->kernels, w, g->expert, first, last, g->rows ? t->x_rows : x, out,
+                        0, g->n, t->panel);
+}
+
 /* Columns first .. last - 1 (panels) of one group's hidden rows: silu(gate x) * up x. */
-static void hidden_columns(sl__forward *f, sl__thread_scratch *t, const sl__layer *l, int32_t group,
-                           int32_t first, int32_t last) {
+static void hidden_columns(sl__forward *f, sl__thread_scratch *t, const group *g, int32_t first,
+                           int32_t last) {
     const sl__kernels *k = f->model->kernels;
-    const int32_t expert = f->group_expert[group], slot = f->group_first[group];
-    const int32_t n = f->group_first[group + 1] - slot, at = first * SL_PANEL_ROWS;
-    const int32_t columns = sl__min_i32(last * SL_PANEL_ROWS, l->gate.n_out) - at;
-    const void *const *gate_x = sl__rows_for(&f->normed, &l->gate);
-    const void *const *up_x = sl__rows_for(&f->normed, &l->up);
-    for (int32_t i = 0; i < n; i++)
-        t->x_rows[i] = gate_x[f->slot_row[slot + i]];
-    sl__weight_multiply(k, &l->gate, expert, first, last, t->x_rows, t->gate_rows, 0, n, t->panel);
-    for (int32_t i = 0; i < n; i++)
-        t->x_rows[i] = up_x[f->slot_row[slot + i]];
-    sl__weight_multiply(k, &l->up, expert, first, last, t->x_rows, t->up_rows, 0, n, t->panel);
-    for (int32_t i = 0; i < n; i++) {
-        float *h = f->hidden.value_rows[slot + i] + at;
+    const int32_t width = g->ffn->gate.n_out, at = first * SL_PANEL_ROWS;
+    const int32_t columns = sl__min_i32(last * SL_PANEL_ROWS, width) - at;
+    multiply_rows(f, t, g, &g->ffn->gate, first, last, t->gate_rows);
+    multiply_rows(f, t, g, &g->ffn->up, first, last, t->up_rows);
+    for (int32_t i = 0; i < g->n; i++) {
+        float *h = g->hidden[i] + at;
         k->silu_mul(h, t->gate_rows[i], t->up_rows[i], columns);
-        if (sl__format_is_quantised(l->down.format))
-            k->quantise(f->hidden.act_rows[slot + i], f->hidden.width, at / SL_Q_BLOCK, h,
-                        columns / SL_Q_BLOCK);
+        if (sl__format_is_quantised(g->ffn->down.format))
+            k->quantise(g->hidden_acts[i], width, at / SL_Q_BLOCK, h, columns / SL_Q_BLOCK);
     }
+}
+
+static int32_t units_of(const sl__ffn *ffn) {
+    return sl__div_up_i32(ffn->gate.n_panels, SL_UNIT_PANELS);
 }
 
 /* Units of 32 columns, all groups one after the other; a claim may span groups. */
 static void hidden_rows(sl__forward *f, int32_t thread, const sl__layer *l) {
-    const int32_t per_group = sl__div_up_i32(l->gate.n_panels, SL_UNIT_PANELS);
-    const int32_t n_units = f->n_groups * per_group;
+    const int32_t per_expert = units_of(&l->experts), routed = f->n_groups * per_expert;
+    const int32_t n_units = routed + units_of(&l->always);
     const int32_t chunk = sl__pool_chunk(f->pool, n_units);
     for (int32_t u, end; (u = sl__pool_claim(f->pool, n_units, chunk, &end)) < n_units;)
         while (u < end) {
-            const int32_t group = u / per_group, unit = u % per_group;
-            const int32_t n = sl__min_i32(sl__min_i32(end - u, per_group - unit), SL_SPAN_UNITS);
-            hidden_columns(f, &f->threads[thread], l, group, unit * SL_UNIT_PANELS,
-                           sl__min_i32((unit + n) * SL_UNIT_PANELS, l->gate.n_panels));
+            const group g = group_at(f, l, u < routed ? u / per_expert : f->n_groups);
+            const int32_t unit = u < routed ? u % per_expert : u - routed;
+            const int32_t left = sl__min_i32(end - u, units_of(g.ffn) - unit);
+            const int32_t n = sl__min_i32(left, SL_SPAN_UNITS);
+            hidden_columns(f, &f->threads[thread], &g, unit * SL_UNIT_PANELS,
+                           sl__min_i32((unit + n) * SL_UNIT_PANELS, g.ffn->gate.n_panels));
             u += n;
         }
 }
 
-/* x[r][first .. last - 1] += sum in rank order of weight * expert output. */
-static void add_experts(sl__forward *f, int32_t first, int32_t last) {
-    const int32_t k = f->model->facts.experts_per_token;
-    for (int32_t r = 0; r < f->pass->n_rows; r++) {
-        float *x = f->x_rows[r];
-        float sum[SL_PANEL_ROWS];
+/* sum[0 .. n - 1] = row r's columns from c on: its experts in rank order, then the rest. */
+static void sum_columns(const sl__forward *f, const sl__layer *l, int32_t r, int32_t c, int32_t n,
+                        float *sum) {
+    const int32_t k = sl__layer_has_experts(l) ? f->model->facts.experts_per_token : 0;
+    memset(sum, 0, SL_PANEL_ROWS * sizeof *sum);
+    for (int32_t i = r * k; i < (r + 1) * k; i++) {
+        if (f->slot_of[i] < 0) continue;
+        const float *y = f->expert_out_rows[f->slot_of[i]] + c;
+        const float weight = f->expert_weight[i];
+        for (int32_t j = 0; j < n; j++)
+            sum[j] += weight * y[j];
+    }
+    if (!sl__layer_has_always(l)) return;
+    const float weight = l->shared_gate.n_out > 0 ? f->shared_rows[r][0] : 1.0f;
+    for (int32_t j = 0; j < n; j++)
+        sum[j] += weight * f->out_rows[r][c + j];
+}
+
+/* x[r][first .. last - 1] += sum of all that the layer's groups gave. */
+static void add_experts(sl__forward *f, const sl__layer *l, int32_t first, int32_t last) {
+    float sum[SL_PANEL_ROWS];
+    for (int32_t r = 0; r < f->pass->n_rows; r++)
         for (int32_t c = first; c < last; c += SL_PANEL_ROWS) {
             const int32_t n = sl__min_i32(SL_PANEL_ROWS, last - c);
-            memset(sum, 0, sizeof sum);
-            for (int32_t i = r * k; i < (r + 1) * k; i++) {
-                if (f->slot_of[i] < 0) continue;
-                const float *y = f->expert_out_rows[f->slot_of[i]] + c;
-                const float weight = f->expert_weight[i];
-                for (int32_t j = 0; j < n; j++)
-                    sum[j] += weight * y[j];
-            }
+            sum_columns(f, l, r, c, n, sum);
             for (int32_t j = 0; j < n; j++)
-                x[c + j] += sum[j];
+                f->x_rows[r][c + j] += sum[j];
         }
-    }
 }
 
 /* A claim is a range of output columns, for every expert: whoever has them can add up. */
 static void output_columns(sl__forward *f, int32_t thread, const sl__layer *l) {
-    const sl__weight *w = &l->down;
-    const int32_t chunk = sl__pool_chunk(f->pool, w->n_panels);
-    for (int32_t p, end; (p = sl__pool_claim(f->pool, w->n_panels, chunk, &end)) < w->n_panels;) {
-        for (int32_t g = 0; g < f->n_groups; g++) {
-            const int32_t slot = f->group_first[g];
-            sl__weight_multiply(f->model->kernels, w, f->group_expert[g], p, end,
-                                sl__rows_for(&f->hidden, w) + slot, f->expert_out_rows + slot,
-                                p * SL_PANEL_ROWS, f->group_first[g + 1] - slot,
-                                f->threads[thread].panel);
+    const int32_t width = f->model->facts.width, n_panels = sl__div_up_i32(width, SL_PANEL_ROWS);
+    const int32_t chunk = sl__pool_chunk(f->pool, n_panels);
+    for (int32_t p, end; (p = sl__pool_claim(f->pool, n_panels, chunk, &end)) < n_panels;) {
+        for (int32_t i = 0; i < count_groups(f, l); i++) {
+            const group g = group_at(f, l, i);
+            const sl__weight *w = &g.ffn->down;
+            const void *const *x = sl__format_is_quantised(w->format)
+                                       ? (const void *const *)g.hidden_acts
+                                       : (const void *const *)g.hidden;
+            sl__weight_multiply(f->model->kernels, w, g.expert, p, end, x, g.out, p * SL_PANEL_ROWS,
+                                g.n, f->threads[thread].panel);
         }
-        add_experts(f, p * SL_PANEL_ROWS, sl__min_i32(end * SL_PANEL_ROWS, w->n_out));
+        add_experts(f, l, p * SL_PANEL_ROWS, sl__min_i32(end * SL_PANEL_ROWS, width));
     }
 }
 
-void sl__expert_layer(sl__forward *f, int32_t thread, int32_t layer) {
+/* From router products to groups. Ends with a barrier. */
+static void route(sl__forward *f, int32_t thread, int32_t layer) {
     const sl__layer *l = &f->model->layers[layer];
-    const uint64_t start = thread == 0 ? sl__now_ns() : 0;
-    sl__norm_rows(f, l->ffn_norm);
-    sl__pool_barrier(f->pool);
-    const sl__weight *const weights[] = {&l->router};
-    float *const *const outputs[] = {f->router_rows};
-    sl__dense_products(f, thread, &f->normed, weights, outputs, 1);
+    const sl__weight *const weights[] = {&l->router, &l->shared_gate};
+    float *const *const outputs[] = {f->router_rows, f->shared_rows};
+    sl__dense_products(f, thread, &f->normed, weights, outputs, 1 + (l->shared_gate.n_out > 0));
     sl__pool_barrier(f->pool);
     SL_FOR_CLAIMED(r, f->pool, f->pass->n_rows) route_row(f, layer, r);
     sl__pool_barrier(f->pool);
     if (thread == 0) finish_routing(f, layer);
     sl__pool_barrier(f->pool);
-    const uint64_t routed = thread == 0 ? sl__now_ns() : 0;
+}
+
+void sl__expert_layer(sl__forward *f, int32_t thread, int32_t layer) {
+    const sl__layer *l = &f->model->layers[layer];
+    const bool routed = sl__layer_has_experts(l);
+    const uint64_t start = thread == 0 ? sl__now_ns() : 0;
+    if (!routed && thread == 0) f->n_groups = f->layer_experts[layer] = 0;
+    sl__norm_rows(f, l->ffn_norm, l->ffn_norm_bias);
+    sl__pool_barrier(f->pool);
+    if (routed) route(f, thread, layer);
+    const uint64_t routed_at = thread == 0 ? sl__now_ns() : 0;
 
     hidden_rows(f, thread, l);
     sl__pool_barrier(f->pool);
     output_columns(f, thread, l);
     sl__pool_barrier(f->pool);
     if (thread == 0) {
-        f->report->router_ns += routed - start;
-        f->report->expert_ns += sl__now_ns() - routed;
+        f->report->router_ns += routed_at - start;
+        f->report->expert_ns += sl__now_ns() - routed_at;
     }
 }

@@ -61,10 +61,7 @@ sl__forward *sl__forward_plan(const sl_model *model, const sl__forward_limits *l
     f->limits = *limits;
 
     f->cell = sl__plan_take(plan, rows, sizeof *f->cell);
-    f->rope = sl__plan_take(plan, rows * (size_t)facts->head_dim, sizeof *f->rope);
-    f->rope_frequency = sl__plan_take(plan, (size_t)facts->head_dim / 2, sizeof *f->rope_frequency);
-    for (int32_t i = 0; f->rope_frequency && i < facts->head_dim / 2; i++)
-        f->rope_frequency[i] = pow((double)facts->rope_base, -2.0 * i / facts->head_dim);
+    sl__rope_plan(f, plan);
     f->x = sl__plan_take(plan, rows * (size_t)facts->width, sizeof *f->x);
     f->x_rows = sl__row_pointers(plan, f->x, limits->rows_max, (size_t)facts->width);
     sl__rows_plan(&f->normed, plan, limits->rows_max, facts->width);
@@ -84,13 +81,42 @@ void sl__quantise_row(const sl__kernels *k, const sl__rows *rows, int32_t r) {
                     rows->width / SL_Q_BLOCK);
 }
 
-void sl__norm_rows(sl__forward *f, const float *weight) {
+/* Sum of terms in the order all kernels use: element i to lane i % 16, lanes in pairs. */
+static float add_lanes(float *lanes) {
+    for (int32_t half = SL_LANES / 2; half > 0; half /= 2)
+        for (int32_t j = 0; j < half; j++)
+            lanes[j] += lanes[j + half];
+    return lanes[0];
+}
+
+/* y[i] = (x[i] - mean) / sqrt(variance + eps) * weight[i] + bias[i]. */
+static void layer_norm(float *y, const float *x, const float *weight, const float *bias, int32_t n,
+                       float eps) {
+    float sums[SL_LANES] = {0}, squares[SL_LANES] = {0};
+    for (int32_t i = 0; i < n; i++)
+        sums[i % SL_LANES] += x[i];
+    const float mean = add_lanes(sums) / (float)n;
+    for (int32_t i = 0; i < n; i++)
+        squares[i % SL_LANES] += (x[i] - mean) * (x[i] - mean);
+    const float scale = 1.0f / sqrtf(add_lanes(squares) / (float)n + eps);
+    for (int32_t i = 0; i < n; i++)
+        y[i] = (x[i] - mean) * scale * weight[i] + bias[i];
+}
+
+/* normed row `to` = norm(x), quantised too. */
+static void norm_row(sl__forward *f, int32_t to, const float *x, const float *weight,
+                     const float *bias) {
     const sl__kernels *k = f->model->kernels;
-    const int32_t width = f->model->facts.width;
-    SL_FOR_CLAIMED(r, f->pool, f->pass->n_rows) {
-        k->rms_norm(f->normed.value_rows[r], f->x_rows[r], weight, width, f->model->facts.rms_eps);
-        sl__quantise_row(k, &f->normed, r);
-    }
+    const sl_model_facts *facts = &f->model->facts;
+    if (f->model->switches.norm == SL_NORM_RMS)
+        k->rms_norm(f->normed.value_rows[to], x, weight, facts->width, facts->rms_eps);
+    else
+        layer_norm(f->normed.value_rows[to], x, weight, bias, facts->width, facts->rms_eps);
+    sl__quantise_row(k, &f->normed, to);
+}
+
+void sl__norm_rows(sl__forward *f, const float *weight, const float *bias) {
+    SL_FOR_CLAIMED(r, f->pool, f->pass->n_rows) norm_row(f, r, f->x_rows[r], weight, bias);
 }
 
 void sl__dense_products(sl__forward *f, int32_t thread, const sl__rows *x,
@@ -113,17 +139,6 @@ void sl__dense_products(sl__forward *f, int32_t thread, const sl__rows *x,
     }
 }
 
-/* Cosines and sines of a row's position. */
-static void fill_rope(sl__forward *f, int32_t r) {
-    const int32_t pairs = f->model->facts.head_dim / 2;
-    float *rope = f->rope + (size_t)r * 2 * (size_t)pairs;
-    for (int32_t i = 0; i < pairs; i++) {
-        const double angle = (double)f->pass->rows[r].position * f->rope_frequency[i];
-        rope[i] = (float)cos(angle);
-        rope[pairs + i] = (float)sin(angle);
-    }
-}
-
 static void embed(sl__forward *f) {
     const sl__weight *w = &f->model->embedding;
     const size_t row_bytes = sl__format_row_bytes(w->format, w->n_in);
@@ -131,28 +146,30 @@ static void embed(sl__forward *f) {
         const sl__row *row = &f->pass->rows[r];
         sl__row_to_float(w->format, f->x_rows[r], w->rows + (size_t)row->token * row_bytes,
                          w->n_in);
-        fill_rope(f, r);
+        sl__rope_row(f, r);
     }
 }
 
 /* The final norm of the rows that want logits, then the vocabulary product. */
 static void head(sl__forward *f, int32_t thread) {
-    const sl__kernels *k = f->model->kernels;
-    const sl_model_facts *facts = &f->model->facts;
-    const sl__weight *w = &f->model->head;
-    SL_FOR_CLAIMED(i, f->pool, f->n_logit_rows) {
-        k->rms_norm(f->normed.value_rows[i], f->x_rows[f->logit_row[i]], f->model->out_norm,
-                    facts->width, facts->rms_eps);
-        sl__quantise_row(k, &f->normed, i);
-    }
+    const sl_model *m = f->model;
+    const sl__weight *w = &m->head;
+    SL_FOR_CLAIMED(i, f->pool, f->n_logit_rows)
+    norm_row(f, i, f->x_rows[f->logit_row[i]], m->out_norm, m->out_norm_bias);
     sl__pool_barrier(f->pool);
     float *out[SL_LOGIT_ROWS_MAX];
     for (int32_t i = 0; i < f->n_logit_rows; i++)
-        out[i] = f->pass->logits + (size_t)i * (size_t)facts->vocab;
+        out[i] = f->pass->logits + (size_t)i * (size_t)m->facts.vocab;
     const int32_t chunk = sl__pool_chunk(f->pool, w->n_panels);
-    for (int32_t p, end; (p = sl__pool_claim(f->pool, w->n_panels, chunk, &end)) < w->n_panels;)
-        sl__weight_multiply(k, w, 0, p, end, sl__rows_for(&f->normed, w), out, p * SL_PANEL_ROWS,
+    for (int32_t p, end; (p = sl__pool_claim(f->pool, w->n_panels, chunk, &end)) < w->n_panels;) {
+        const int32_t first = p * SL_PANEL_ROWS;
+        sl__weight_multiply(m->kernels, w, 0, p, end, sl__rows_for(&f->normed, w), out, first,
                             f->n_logit_rows, f->threads[thread].panel);
+        const int32_t last = sl__min_i32(end * SL_PANEL_ROWS, w->n_out);
+        for (int32_t i = 0; m->head_bias && i < f->n_logit_rows; i++)
+            for (int32_t c = first; c < last; c++)
+                out[i][c] += m->head_bias[c];
+    }
 }
 
 static void pass_on_thread(void *arg, int32_t thread) {
@@ -214,7 +231,10 @@ static void tile_rows(sl__forward *f, const sl__pass *pass) {
 
 static void count_traffic(const sl__forward *f, const sl__pass *pass, sl_pass_report *report) {
     const sl_model_facts *facts = &f->model->facts;
-    report->weight_bytes = (uint64_t)report->experts * facts->bytes_per_expert + facts->bytes_dense;
+    report->weight_bytes = facts->bytes_dense;
+    for (int32_t l = 0; l < facts->layers; l++)
+        report->weight_bytes +=
+            (uint64_t)f->layer_experts[l] * sl__ffn_bytes(&f->model->layers[l].experts);
     if (f->n_logit_rows == 0) report->weight_bytes -= sl__weight_matrix_bytes(&f->model->head);
     for (int32_t r = 0; r < pass->n_rows; r++) { /* the longest row of each sequence */
         const sl__row *row = &pass->rows[r];
@@ -224,7 +244,9 @@ static void count_traffic(const sl__forward *f, const sl__pass *pass, sl_pass_re
         for (int32_t i = r + 1; i < pass->n_rows; i++)
             if (pass->rows[i].sequence == row->sequence)
                 longest = sl__max_i32(longest, pass->rows[i].position);
-        report->kv_bytes += (uint64_t)facts->layers * sl__kv_bytes(kv, longest + 1);
+        const int32_t seen =
+            facts->window > 0 ? sl__min_i32(longest + 1, facts->window) : longest + 1;
+        report->kv_bytes += (uint64_t)facts->layers * sl__kv_bytes(kv, seen);
     }
 }
 
@@ -233,9 +255,10 @@ sl_status sl__forward_run(sl__forward *f, sl__pool *pool, const sl__pass *pass,
     SL_ASSERT(pass->n_rows >= 1 && pass->n_rows <= f->limits.rows_max);
     SL_ASSERT(sl__pool_threads(pool) <= f->limits.threads);
     const uint64_t start = sl__now_ns();
-    *report = (sl_pass_report){.rows = pass->n_rows,
-                               .budget_mass = pass->select ? 0.0 : 1.0,
-                               .layer_experts = f->layer_experts};
+    *report =
+        (sl_pass_report){.rows = pass->n_rows,
+                         .budget_mass = pass->select && f->model->facts.experts > 0 ? 0.0 : 1.0,
+                         .layer_experts = f->layer_experts};
     f->pass = pass;
     f->pool = pool;
     f->report = report;

@@ -1,4 +1,5 @@
-/* forward_private.h - what forward.c, attention.c and experts.c share: the scratch. */
+/* forward_private.h - what forward.c, forward_rope.c, attention.c and experts.c share: the scratch.
+ */
 #ifndef SL_FORWARD_PRIVATE_H
 #define SL_FORWARD_PRIVATE_H
 
@@ -33,6 +34,7 @@ typedef struct sl__thread_scratch {
     const void **x_rows; /* [rows_max]                                   */
     float *scores;       /* [tile queries][score_stride]: scores, then probabilities */
     float **score_rows;
+    float **seen_rows;       /* [tile queries] where the scores of the first cell in sight go */
     const void **query_rows; /* [tile queries] */
     float *sums;             /* [tile queries][16]: one block's share of the output */
     float **sum_rows;
@@ -60,8 +62,9 @@ struct sl__forward {
     int32_t *contiguous; /* [rows] positions 0 .. contiguous - 1 lie in those cells   */
     sl__tile *tiles;     /* [n_tiles] */
     int32_t n_tiles;
-    double *rope_frequency; /* [head_dim / 2] radians per position, falling with the pair */
-    float *rope;            /* [rows][head_dim]: cosines, then sines */
+    double *rope_frequency; /* [rope_dims / 2] radians per position, falling with the pair */
+    double rope_amplitude;
+    float *rope; /* [rows][rope_dims]: cosines, then sines */
 
     float *x; /* [rows][width]: the residual stream */
     float **x_rows;
@@ -69,9 +72,12 @@ struct sl__forward {
     float *q, *k, *v; /* [rows][heads * head_dim], [rows][kv_heads * head_dim] */
     float **q_rows, **k_rows, **v_rows;
     sl__rows mixed; /* heads * head_dim: attention's output */
+    float *out;     /* [rows][width]: of O, then of the feed-forward every row passes */
+    float **out_rows;
 
     float *router; /* [rows][experts] logits, then probabilities */
     float **router_rows;
+    float **shared_rows;  /* [rows] -> [2]: weight of the shared expert, and what is left */
     int32_t *selected;    /* [rows][k] expert ids in rank order, -1: left out */
     float *expert_weight; /* [rows][k] */
     int32_t *slot_of;     /* [rows][k] slot of that choice, or -1 */
@@ -81,6 +87,7 @@ struct sl__forward {
     int32_t *group_first;  /* [experts + 1] first slot of a group */
     int32_t *expert_count; /* [experts] */
     sl__rows hidden;       /* [rows * k] expert_width */
+    sl__rows always;       /* [rows] hidden rows of the feed-forward every row passes */
     float *expert_out;     /* [rows * k][width] */
     float **expert_out_rows;
 
@@ -111,6 +118,7 @@ void sl__expert_layer(sl__forward *f, int32_t thread, int32_t layer);
 void sl__attention_plan(sl__forward *f, sl__plan *plan);
 void sl__attention_plan_thread(const sl__forward *f, sl__thread_scratch *t, sl__plan *plan);
 void sl__expert_plan(sl__forward *f, sl__plan *plan);
+void sl__rope_plan(sl__forward *f, sl__plan *plan);
 
 /* Rows with pointers, n of them; columns beyond whole blocks have no quantised form. */
 void sl__rows_plan(sl__rows *rows, sl__plan *plan, int32_t n, int32_t width);
@@ -121,8 +129,13 @@ float **sl__row_pointers(sl__plan *plan, float *first, int32_t n, size_t stride)
 /* The quantised form of one row, where quantised weights can ask for it. */
 void sl__quantise_row(const sl__kernels *k, const sl__rows *rows, int32_t r);
 
-/* normed[r] = rms_norm(x[r]), quantised too; rows shared among threads. */
-void sl__norm_rows(sl__forward *f, const float *weight);
+/* normed[r] = norm(x[r]), quantised too; rows shared among threads. bias may be NULL. */
+void sl__norm_rows(sl__forward *f, const float *weight, const float *bias);
+
+/* Cosines and sines of row r's position; then turn a head of that row by them, and scale
+ * all of it. */
+void sl__rope_row(sl__forward *f, int32_t r);
+void sl__rope_turn(const sl__forward *f, int32_t r, float *head, float scale);
 
 /* outputs[i][r] = weights[i] x[r] for all rows, columns shared among threads. */
 void sl__dense_products(sl__forward *f, int32_t thread, const sl__rows *x,

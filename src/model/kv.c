@@ -54,8 +54,10 @@ static size_t head_index(const sl__kv *kv, int32_t layer, int32_t head) {
     return (size_t)layer * (size_t)kv->kv_heads + (size_t)head;
 }
 
-const uint8_t *sl__kv_keys(const sl__kv *kv, int32_t layer, int32_t head) {
-    return kv->keys + head_index(kv, layer, head) * key_head_bytes(kv);
+const uint8_t *sl__kv_keys(const sl__kv *kv, int32_t layer, int32_t head, int32_t cell) {
+    SL_DCHECK(cell % SL_PANEL_ROWS == 0);
+    return kv->keys + head_index(kv, layer, head) * key_head_bytes(kv) +
+           (size_t)cell * (size_t)kv->head_dim * value_size(kv->k_type);
 }
 
 const uint8_t *sl__kv_values(const sl__kv *kv, int32_t layer, int32_t head, int32_t panel,
@@ -108,7 +110,7 @@ static float load_value(sl_kv_type type, const uint8_t *at) {
 
 void sl__kv_load(const sl__kv *kv, int32_t layer, int32_t head, int32_t cell, float *key,
                  float *value) {
-    const uint8_t *keys = sl__kv_keys(kv, layer, head);
+    const uint8_t *keys = sl__kv_keys(kv, layer, head, 0);
     const uint8_t *values = sl__kv_values(kv, layer, head, 0, 0);
     for (int32_t d = 0; d < kv->head_dim; d++) {
         key[d] = load_value(kv->k_type, keys + key_at(kv, cell, d));

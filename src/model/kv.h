@@ -35,8 +35,9 @@ int32_t sl__kv_cells(int32_t context, int32_t rows_max);
 sl__format sl__kv_format(sl_kv_type type);
 int32_t sl__kv_value_panels(const sl__kv *kv);
 
-/* Key panels of one head from cell 0 on; a value panel of one head from `cell` on. */
-const uint8_t *sl__kv_keys(const sl__kv *kv, int32_t layer, int32_t head);
+/* Key panels of one head from `cell` on, a panel's first; a value panel of one head from
+ * `cell` on. */
+const uint8_t *sl__kv_keys(const sl__kv *kv, int32_t layer, int32_t head, int32_t cell);
 const uint8_t *sl__kv_values(const sl__kv *kv, int32_t layer, int32_t head, int32_t panel,
                              int32_t cell);
 

@@ -17,48 +17,15 @@
 #include "runtime/cpu.h"
 #include "runtime/pool.h"
 
-static const sl__arch *const arches[] = {&sl__arch_qwen3moe};
-
 sl_model_params sl_model_params_default(void) {
     return (sl_model_params){.layout = SL_LAYOUT_AUTO};
 }
-
-/* ---- facts ---- */
 
 static void copy_string(char *out, size_t size, sl__gguf_string s) {
     const size_t n = s.n < size - 1 ? s.n : size - 1;
     for (size_t i = 0; i < n; i++)
         out[i] = s.bytes[i];
     out[n] = '\0';
-}
-
-static sl_status find_arch(const sl__gguf *g, const sl__arch **out, sl_error *err) {
-    sl__gguf_string name;
-    const sl_status status = sl__gguf_str(g, "general.architecture", &name, err);
-    if (status != SL_OK) return status;
-    for (size_t i = 0; i < SL_COUNT(arches); i++)
-        if (sl__gguf_string_is(name, arches[i]->name)) {
-            *out = arches[i];
-            return SL_OK;
-        }
-    return sl__gguf_fail_key(g, "general.architecture", err, "\"%.*s\", expected \"qwen3moe\"",
-                             (int)(name.n < 64 ? name.n : 64), name.bytes);
-}
-
-static sl_status check_facts(const sl_model *m, sl_error *err) {
-    const sl_model_facts *f = &m->facts;
-    if (f->heads % f->kv_heads != 0)
-        return sl__fail(err, SL_E_FORMAT, SL_NOWHERE,
-                        "%s: %d attention heads are not a multiple of %d key/value heads",
-                        m->file.file, f->heads, f->kv_heads);
-    if (f->head_dim % 2 != 0)
-        return sl__fail(err, SL_E_FORMAT, SL_NOWHERE,
-                        "%s: head size %d, expected an even number (RoPE turns pairs)",
-                        m->file.file, f->head_dim);
-    if (f->experts_per_token > f->experts)
-        return sl__fail(err, SL_E_FORMAT, SL_NOWHERE, "%s: %d experts per token of %d experts",
-                        m->file.file, f->experts_per_token, f->experts);
-    return SL_OK;
 }
 
 /* ---- tensors ---- */
@@ -77,19 +44,36 @@ static int32_t dim_of(const sl_model_facts *f, sl__dim dim) {
         return f->experts;
     case SL_DIM_EXPERT_WIDTH:
         return f->expert_width;
-    case SL_DIM_VOCAB:
-        return f->vocab;
+    case SL_DIM_SHARED_WIDTH:
+        return f->shared_width;
+    case SL_DIM_DENSE_WIDTH:
+        return f->dense_width;
+    case SL_DIM_ONE:
     case SL_DIM_NONE:
         break;
     }
     return 1;
 }
 
+/* Old files hold every expert in a tensor of its own: "blk.0.ffn_up.7.weight". */
+static sl_status fail_missing(const sl__gguf *g, const char *name, sl_error *err) {
+    char single[SL_GGUF_TENSOR_NAME_MAX + 1];
+    const char *end = strstr(name, "_exps.weight");
+    if (end) {
+        (void)snprintf(single, sizeof single, "%.*s.0.weight", (int)(end - name), name);
+        if (sl__gguf_find_tensor(g, single))
+            return sl__fail(err, SL_E_FORMAT, SL_NOWHERE,
+                            "%s: tensor %s is missing: this old file holds its experts one by one "
+                            "(%s), convert the model again",
+                            g->file, name, single);
+    }
+    return sl__fail(err, SL_E_FORMAT, SL_NOWHERE, "%s: tensor %s is missing", g->file, name);
+}
+
 static sl_status find_tensor(const sl__gguf *g, const char *name, int32_t n_in, int32_t n_out,
                              int32_t n_experts, const sl__gguf_tensor **out, sl_error *err) {
     const sl__gguf_tensor *t = sl__gguf_find_tensor(g, name);
-    if (!t)
-        return sl__fail(err, SL_E_FORMAT, SL_NOWHERE, "%s: tensor %s is missing", g->file, name);
+    if (!t) return fail_missing(g, name, err);
     if (t->ne[0] != n_in || t->ne[1] != n_out || t->ne[2] != n_experts || t->ne[3] != 1)
         return sl__gguf_fail_tensor(g, t, err,
                                     "shape [%lld, %lld, %lld, %lld], expected [%d, %d, %d, 1]",
@@ -131,10 +115,11 @@ static sl_status bind_matrix(sl_model *m, sl__plan *plan, const char *name, int3
 
 static sl_status bind_layer(sl_model *m, sl__plan *plan, const sl__arch *arch, int32_t index,
                             sl_error *err) {
-    for (int32_t i = 0; i < arch->n_rules; i++) {
-        const sl__tensor_rule *rule = &arch->rules[i];
+    const sl__tensor_rule *rule;
+    for (int32_t i = 0; (rule = sl__arch_rule(arch, i)) != NULL; i++) {
+        if (!sl__arch_rule_applies(rule, &m->file, &m->facts, index)) continue;
         char name[SL_GGUF_TENSOR_NAME_MAX + 1];
-        (void)snprintf(name, sizeof name, "blk.%d.%s", index, rule->suffix);
+        sl__arch_tensor_name(name, index, rule->suffix);
         void *field = (char *)&m->layers[index] + rule->offset;
         const int32_t n_in = dim_of(&m->facts, rule->n_in);
         const sl_status status =
@@ -147,11 +132,38 @@ static sl_status bind_layer(sl_model *m, sl__plan *plan, const sl__arch *arch, i
     return SL_OK;
 }
 
+/* Vectors outside the layers; those of `required` false may be missing. */
+static sl_status bind_outer_vectors(sl_model *m, sl__plan *plan, sl_error *err) {
+    const sl_model_facts *f = &m->facts;
+    const bool layer_norm = m->switches.norm == SL_NORM_LAYER;
+    const bool longrope = m->switches.rope_scaling == SL_ROPE_LONGROPE;
+    const struct {
+        const char *name;
+        int32_t n;
+        bool required;
+        const float **out;
+    } vectors[] = {
+        {"output_norm.weight", f->width, true, &m->out_norm},
+        {"output_norm.bias", f->width, layer_norm, &m->out_norm_bias},
+        {"output.bias", f->vocab, false, &m->head_bias},
+        {"rope_freqs.weight", f->rope_dims / 2, false, &m->rope_factors},
+        {"rope_factors_long.weight", f->rope_dims / 2, longrope, &m->rope_factors_long},
+        {"rope_factors_short.weight", f->rope_dims / 2, longrope, &m->rope_factors_short},
+    };
+    for (size_t i = 0; i < SL_COUNT(vectors); i++) {
+        if (!vectors[i].required && !sl__gguf_find_tensor(&m->file, vectors[i].name)) continue;
+        const sl_status status =
+            bind_vector(m, plan, vectors[i].name, vectors[i].n, vectors[i].out, err);
+        if (status != SL_OK) return status;
+    }
+    return SL_OK;
+}
+
 /* One walk over all tensors: measuring (plan->base NULL) or binding for good. */
 static sl_status bind_tensors(sl_model *m, sl__plan *plan, const sl__arch *arch, sl_error *err) {
     const sl_model_facts *f = &m->facts;
     const bool tied = !sl__gguf_find_tensor(&m->file, "output.weight");
-    sl_status status = bind_vector(m, plan, "output_norm.weight", f->width, &m->out_norm, err);
+    sl_status status = bind_outer_vectors(m, plan, err);
     for (int32_t i = 0; i < f->layers && status == SL_OK; i++)
         status = bind_layer(m, plan, arch, i, err);
     if (status == SL_OK)
@@ -162,6 +174,42 @@ static sl_status bind_tensors(sl_model *m, sl__plan *plan, const sl__arch *arch,
         status = find_tensor(&m->file, "token_embd.weight", f->width, f->vocab, 1, &t, err);
     if (status == SL_OK) status = sl__weight_bind(&m->embedding, &m->file, t, err);
     return status;
+}
+
+static bool is_known(const sl_model *m, const sl__arch *arch, const char *name) {
+    static const char *const outer[] = {
+        "token_embd.weight",
+        "output.weight",
+        "output_norm.weight",
+        "output_norm.bias",
+        "output.bias",
+        "rope_freqs.weight",
+        "rope_factors_long.weight",
+        "rope_factors_short.weight",
+    };
+    for (size_t i = 0; i < SL_COUNT(outer); i++)
+        if (strcmp(name, outer[i]) == 0) return true;
+    if (strncmp(name, "blk.", 4) != 0) return false;
+    const char *suffix = strchr(name + 4, '.');
+    const sl__tensor_rule *rule;
+    for (int32_t i = 0; suffix && (rule = sl__arch_rule(arch, i)) != NULL; i++)
+        if (strcmp(suffix + 1, rule->suffix) == 0) {
+            const long index = strtol(name + 4, NULL, 10);
+            return index >= 0 && index < m->facts.layers &&
+                   sl__arch_rule_applies(rule, &m->file, &m->facts, (int32_t)index);
+        }
+    return false;
+}
+
+/* A tensor nobody asks for would change what the model says: better to say so. */
+static sl_status check_all_known(const sl_model *m, const sl__arch *arch, sl_error *err) {
+    for (int32_t i = 0; i < m->file.n_tensors; i++) {
+        const sl__gguf_tensor *t = &m->file.tensors[i];
+        if (!is_known(m, arch, t->name))
+            return sl__gguf_fail_tensor(&m->file, t, err, "not a part of architecture %s here",
+                                        arch->name);
+    }
+    return SL_OK;
 }
 
 /* ---- traffic ---- */
@@ -197,13 +245,13 @@ static void count_bytes(sl_model *m) {
     f->bytes_dense = sl__weight_matrix_bytes(&m->head);
     for (int32_t i = 0; i < f->layers; i++) {
         const sl__layer *l = &m->layers[i];
-        const uint64_t expert = sl__weight_matrix_bytes(&l->gate) +
-                                sl__weight_matrix_bytes(&l->up) + sl__weight_matrix_bytes(&l->down);
+        const uint64_t expert = sl__ffn_bytes(&l->experts);
         if (expert > f->bytes_per_expert) f->bytes_per_expert = expert;
         f->bytes_per_token += (uint64_t)f->experts_per_token * expert;
         f->bytes_dense += sl__weight_matrix_bytes(&l->q) + sl__weight_matrix_bytes(&l->k) +
                           sl__weight_matrix_bytes(&l->v) + sl__weight_matrix_bytes(&l->o) +
-                          sl__weight_matrix_bytes(&l->router);
+                          sl__weight_matrix_bytes(&l->router) + sl__ffn_bytes(&l->always) +
+                          sl__weight_matrix_bytes(&l->shared_gate);
     }
     f->bytes_per_token += f->bytes_dense;
 }
@@ -245,11 +293,11 @@ static sl_status pack_all(sl_model *m, const sl__arch *arch, const sl_model_para
     const sl_status status = sl__pool_open(&pool, threads, err);
     if (status != SL_OK) return status;
     uint64_t done = 0;
+    const sl__tensor_rule *rule;
     for (int32_t i = 0; i < m->facts.layers; i++)
-        for (int32_t r = 0; r < arch->n_rules; r++)
-            if (arch->rules[r].n_out != SL_DIM_NONE)
-                pack_weight(m, pool,
-                            (const void *)((const char *)&m->layers[i] + arch->rules[r].offset),
+        for (int32_t r = 0; (rule = sl__arch_rule(arch, r)) != NULL; r++)
+            if (rule->n_out != SL_DIM_NONE && sl__arch_rule_applies(rule, &m->file, &m->facts, i))
+                pack_weight(m, pool, (const void *)((const char *)&m->layers[i] + rule->offset),
                             params, &done);
     pack_weight(m, pool, &m->head, params, &done);
     sl__pool_close(&pool);
@@ -287,14 +335,12 @@ static sl_status open_model(sl_model *m, const char *path, const sl_model_params
                         params->isa);
     const sl__arch *arch = NULL;
     sl_status status = sl__gguf_open(&m->file, path, err);
-    if (status == SL_OK) status = find_arch(&m->file, &arch, err);
-    if (status == SL_OK) status = arch->describe(&m->file, &m->facts, &m->switches, err);
-    if (status == SL_OK) status = check_facts(m, err);
+    if (status == SL_OK) status = sl__arch_find(&arch, &m->file, err);
+    if (status == SL_OK) status = sl__arch_describe(arch, &m->file, &m->facts, &m->switches, err);
     if (status == SL_OK) status = sl__vocab_open(&m->vocab, &m->file, err);
     if (status != SL_OK) return status;
 
     sl__gguf_string name, chat_template;
-    (void)snprintf(m->facts.arch, sizeof m->facts.arch, "%s", arch->name);
     status = sl__gguf_str_or_empty(&m->file, "general.name", &name, err);
     if (status == SL_OK)
         status = sl__gguf_str_or_empty(&m->file, "tokenizer.chat_template", &chat_template, err);
@@ -311,6 +357,7 @@ static sl_status open_model(sl_model *m, const char *path, const sl_model_params
     m->layers = calloc((size_t)m->facts.layers, sizeof *m->layers);
     if (!m->layers) return sl__fail(err, SL_E_NOMEM, SL_NOWHERE, "out of memory for %s", path);
     status = place_tensors(m, arch, params, err);
+    if (status == SL_OK) status = check_all_known(m, arch, err);
     if (status == SL_OK) count_bytes(m);
     if (status == SL_OK && m->packed) status = pack_all(m, arch, params, err);
     return status;

@@ -19,11 +19,16 @@ struct sl_model {
     const sl__chat_format *chat; /* NULL: unknown */
     size_t token_bytes_max;      /* longest token of the vocabulary */
 
-    sl__layer *layers;     /* [facts.layers], owned                                 */
-    const float *out_norm; /* [width]                                               */
-    sl__weight embedding;  /* rows only: never packed                               */
-    sl__weight head;       /* the embedding's tensor if the file has no output.weight */
-    sl__block block;       /* vectors, and panels if packed                         */
+    sl__layer *layers;          /* [facts.layers], owned                            */
+    const float *out_norm;      /* [width]                                          */
+    const float *out_norm_bias; /* [width], or NULL                                 */
+    sl__weight embedding;       /* rows only: never packed                          */
+    sl__weight head;            /* the embedding's tensor if the file has no output.weight */
+    const float *head_bias;     /* [vocab], or NULL                                 */
+    /* Divisors of RoPE's frequencies [rope_dims / 2], or NULL: whatever the context, for
+     * contexts beyond the original one, for others. */
+    const float *rope_factors, *rope_factors_long, *rope_factors_short;
+    sl__block block; /* vectors, and panels if packed                         */
     bool packed;
     size_t panel_bytes_max; /* scratch a thread needs for products of mapped weights */
 };
