@@ -23,12 +23,12 @@ extern "C" {
 typedef enum sl_spec_type { SL_SPEC_NONE, SL_SPEC_NGRAM } sl_spec_type;
 
 typedef enum sl_stop_reason {
-    SL_STOP_EOG,      /* the model ended its turn                       */
-    SL_STOP_STRING,   /* a stop string appeared (it is not emitted)     */
-    SL_STOP_LENGTH,   /* max_tokens                                     */
-    SL_STOP_CONTEXT,  /* the session is full                            */
-    SL_STOP_CALLER,   /* on_text returned non-zero, or *cancel was set  */
-    SL_STOP_ERROR     /* the call failed; tokens before it were emitted */
+    SL_STOP_EOG,     /* the model ended its turn                       */
+    SL_STOP_STRING,  /* a stop string appeared (it is not emitted)     */
+    SL_STOP_LENGTH,  /* max_tokens                                     */
+    SL_STOP_CONTEXT, /* the session is full                            */
+    SL_STOP_CALLER,  /* on_text returned non-zero, or *cancel was set  */
+    SL_STOP_ERROR    /* the call failed; tokens before it were emitted */
 } sl_stop_reason;
 
 /* "eog", "string", "length", "context", "caller", "error" */
@@ -44,16 +44,16 @@ typedef struct sl_iteration { /* one record of a request's trace */
     int32_t experts;          /* distinct (layer, expert) pairs executed                */
     const char *phase;        /* policy phase and reason, static strings                */
     const char *reason;
-    double utility;           /* the policy's latest utility, NaN if none yet           */
+    double utility; /* the policy's latest utility, NaN if none yet           */
     uint64_t draft_ns;
     uint64_t pass_ns;
-    uint64_t other_ns;        /* sampling, commit, emitting, policy                     */
+    uint64_t other_ns; /* sampling, commit, emitting, policy                     */
 } sl_iteration;
 
 typedef struct sl_generate_params {
     int32_t max_tokens; /* tokens to emit; < 0: until the context is full. Default -1 */
     sl_sampling sampling;
-    int ignore_eos;     /* ban every end-of-generation token                          */
+    int ignore_eos;          /* ban every end-of-generation token                          */
     const char *const *stop; /* [n_stop] stop strings, UTF-8, none empty              */
     int32_t n_stop;
 
@@ -62,7 +62,7 @@ typedef struct sl_generate_params {
     int32_t draft_max;       /* most drafted rows per pass, 0 .. SL_DRAFT_MAX; -1: the policy's */
     int32_t ngram_min;       /* shortest and longest suffix match, 1 .. 16; default 2, 5 */
     int32_t ngram_max;
-    sl_budget budget;        /* default off                                           */
+    sl_budget budget; /* default off                                           */
 
     /* Emitted text, whole UTF-8 characters only (bytes that are no UTF-8 pass through
      * once that is certain), at most one call per emitted token. Non-zero stops. */
@@ -79,14 +79,14 @@ SL_API sl_generate_params sl_generate_params_default(void);
 
 typedef struct sl_generate_stats {
     int32_t prompt_tokens;
-    int32_t tokens;      /* emitted, the end-of-generation token not counted           */
-    int32_t passes;      /* decode passes, the prompt's not counted                    */
-    int64_t rows;        /* rows in those passes                                       */
-    int64_t drafted;     /* drafted rows verified                                      */
-    int64_t accepted;    /* drafted rows kept                                          */
+    int32_t tokens;   /* emitted, the end-of-generation token not counted           */
+    int32_t passes;   /* decode passes, the prompt's not counted                    */
+    int64_t rows;     /* rows in those passes                                       */
+    int64_t drafted;  /* drafted rows verified                                      */
+    int64_t accepted; /* drafted rows kept                                          */
     int64_t k_histogram[SL_DRAFT_MAX + 1]; /* passes by drafted rows verified          */
-    int64_t phase_passes_test;  /* passes the policy spent testing                     */
-    double utility_mean; /* over iterations that drafted; NaN if none did              */
+    int64_t phase_passes_test;             /* passes the policy spent testing                     */
+    double utility_mean;           /* over iterations that drafted; NaN if none did              */
     double experts_per_layer_pass; /* distinct experts, mean over layers and passes    */
     double prompt_seconds;
     double decode_seconds;
@@ -96,10 +96,10 @@ typedef struct sl_generate_stats {
     double test_seconds;   /* iterations of test phases, drafting included             */
     double weight_bytes;   /* read by decode passes                                    */
     double kv_bytes;
-    int lossy;             /* a budget was in force                                    */
-    double budget_mass;    /* routing mass kept in budgeted passes, mean; 1 without    */
-    uint64_t logits_hash;  /* of the logits each emitted token was chosen from, in order */
-    uint64_t token_hash;   /* of the emitted token ids                                 */
+    int lossy;            /* a budget was in force                                    */
+    double budget_mass;   /* routing mass kept in budgeted passes, mean; 1 without    */
+    uint64_t logits_hash; /* of the logits each emitted token was chosen from, in order */
+    uint64_t token_hash;  /* of the emitted token ids                                 */
     sl_stop_reason stop;
 } sl_generate_stats;
 

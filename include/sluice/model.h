@@ -50,11 +50,11 @@ typedef struct sl_model_facts {
     float rms_eps;             /* of all norms, LayerNorm's too             */
     float rope_base;
 
-    uint64_t params;          /* elements of all tensors                    */
-    uint64_t file_bytes;      /* size of the file                           */
-    uint64_t weight_bytes;    /* all tensors, as stored                     */
-    uint64_t bytes_per_token; /* weights one row reads in one pass          */
-    uint64_t bytes_dense;     /* of which: read whatever the router says    */
+    uint64_t params;           /* elements of all tensors                    */
+    uint64_t file_bytes;       /* size of the file                           */
+    uint64_t weight_bytes;     /* all tensors, as stored                     */
+    uint64_t bytes_per_token;  /* weights one row reads in one pass          */
+    uint64_t bytes_dense;      /* of which: read whatever the router says    */
     uint64_t bytes_per_expert; /* one expert of one layer, all its matrices
                                   (of the largest layer); 0 without experts */
 

@@ -30,8 +30,8 @@ typedef struct sl_session sl_session;
 
 typedef enum sl_kv_type { SL_KV_F16, SL_KV_F32 } sl_kv_type;
 
-#define SL_PASS_ROWS_MAX 512  /* rows in one pass                                */
-#define SL_LOGIT_ROWS_MAX 65  /* rows of one pass that can ask for logits        */
+#define SL_PASS_ROWS_MAX 512 /* rows in one pass                                */
+#define SL_LOGIT_ROWS_MAX 65 /* rows of one pass that can ask for logits        */
 #define SL_THREADS_MAX 256
 
 typedef struct sl_session_params {
@@ -47,26 +47,30 @@ SL_API sl_session_params sl_session_params_default(void);
 /* Where the time of passes went, and what they touched. Sums since the session was
  * opened, except where a pass is named; the caller takes differences. */
 typedef struct sl_pass_report {
-    int32_t rows;             /* rows of this pass                                  */
-    int32_t expert_rows;      /* rows x layers x experts_per_token it routed        */
-    int32_t experts;          /* distinct (layer, expert) pairs executed            */
-    int32_t max_experts;      /* most distinct experts in one layer                 */
-    uint64_t weight_bytes;    /* weights read, each distinct expert once            */
-    uint64_t kv_bytes;        /* keys and values read                               */
-    uint64_t total_ns;        /* wall time, and its parts as seen by one thread:    */
-    uint64_t attention_ns;    /* norms, Q K V, RoPE, attention, output projection   */
-    uint64_t router_ns;       /* router product, selection, grouping                */
-    uint64_t expert_ns;       /* gate, up and down of all experts                   */
-    uint64_t head_ns;         /* embedding, final norm, vocabulary product          */
-    double budget_mass;       /* routing mass kept by the budget, mean over layers and
-                                 rows, 1.0 without one                              */
+    int32_t rows;                 /* rows of this pass                                  */
+    int32_t expert_rows;          /* rows x layers x experts_per_token it routed        */
+    int32_t experts;              /* distinct (layer, expert) pairs executed            */
+    int32_t max_experts;          /* most distinct experts in one layer                 */
+    uint64_t weight_bytes;        /* weights read, each distinct expert once            */
+    uint64_t kv_bytes;            /* keys and values read                               */
+    uint64_t total_ns;            /* wall time, and its parts as seen by one thread:    */
+    uint64_t attention_ns;        /* norms, Q K V, RoPE, attention, output projection   */
+    uint64_t router_ns;           /* router product, selection, grouping                */
+    uint64_t expert_ns;           /* gate, up and down of all experts                   */
+    uint64_t head_ns;             /* embedding, final norm, vocabulary product          */
+    double budget_mass;           /* routing mass kept by the budget, mean over layers and
+                                     rows, 1.0 without one                              */
     const int32_t *layer_experts; /* [layers] distinct experts per layer of this pass;
                                      borrowed until the session's next pass         */
 } sl_pass_report;
 
 /* An expert budget for verification passes (MoE-Spec, arXiv 2602.16052, section 3).
  * Lossy: it can change the text. */
-typedef enum sl_budget_mode { SL_BUDGET_OFF, SL_BUDGET_SUBSTITUTE, SL_BUDGET_TRUNCATE } sl_budget_mode;
+typedef enum sl_budget_mode {
+    SL_BUDGET_OFF,
+    SL_BUDGET_SUBSTITUTE,
+    SL_BUDGET_TRUNCATE
+} sl_budget_mode;
 typedef struct sl_budget {
     sl_budget_mode mode;
     int32_t experts; /* B: distinct experts allowed per layer, experts_per_token .. experts */

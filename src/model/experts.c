@@ -33,8 +33,10 @@ void sl__expert_plan(sl__forward *f, sl__plan *plan) {
     f->group_first = sl__plan_take(plan, experts + 1, sizeof *f->group_first);
     f->expert_count = sl__plan_take(plan, experts, sizeof *f->expert_count);
     sl__rows_plan(&f->hidden, plan, (int32_t)slots, facts->expert_width);
+    f->hidden_rest = sl__act_rows_plan(plan, (int32_t)slots, facts->expert_width);
     const int32_t always = sl__max_i32(facts->dense_width, facts->shared_width);
     sl__rows_plan(&f->always, plan, always > 0 ? n : 0, always);
+    f->always_rest = sl__act_rows_plan(plan, always > 0 ? n : 0, always);
     float *shared = sl__plan_take(plan, rows * 2, sizeof *shared);
     f->shared_rows = sl__row_pointers(plan, shared, n, 2);
     f->expert_out = sl__plan_take(plan, slots * (size_t)facts->width, sizeof *f->expert_out);
@@ -175,9 +177,10 @@ typedef struct group {
     const sl__ffn *ffn;
     int32_t expert, n;
     const int32_t *rows; /* [n] rows of the pass, or NULL: all in order */
-    void **hidden_acts;  /* [n] */
     float **hidden;      /* [n] */
-    float **out;         /* [n] */
+    void **hidden_acts;  /* [n] the same quantised, and what that left, see two_terms() */
+    void **hidden_rest;
+    float **out; /* [n] */
 } group;
 
 /* Groups of a layer: the distinct routed experts, then what every row passes. */
@@ -191,6 +194,7 @@ static group group_at(const sl__forward *f, const sl__layer *l, int32_t g) {
                        .n = f->pass->n_rows,
                        .hidden_acts = f->always.act_rows,
                        .hidden = f->always.value_rows,
+                       .hidden_rest = f->always_rest,
                        .out = f->out_rows};
     const int32_t slot = f->group_first[g];
     return (group){.ffn = &l->experts,
@@ -199,6 +203,7 @@ static group group_at(const sl__forward *f, const sl__layer *l, int32_t g) {
                    .rows = f->slot_row + slot,
                    .hidden_acts = f->hidden.act_rows + slot,
                    .hidden = f->hidden.value_rows + slot,
+                   .hidden_rest = f->hidden_rest + slot,
                    .out = f->expert_out_rows + slot};
 }
 
@@ -212,19 +217,48 @@ static void multiply_rows(sl__forward *f, sl__thread_scratch *t, const group *g,
                         0, g->n, t->panel);
 }
 
+/* silu(g) * u has outliers, and 8 bits for a block that holds one leave the rest of it
+ * coarse: the largest source of error in a pass (docs/numbers.md). So with formats whose
+ * scales stand for 32 columns, a hidden row goes into the down product as two quantised
+ * rows, the value and what quantising left of it, whose products are added. Where memory
+ * is the limit, two rows cost hardly more than one. */
+static bool two_terms(const sl__weight *w) {
+    return sl__format_is_quantised(w->format) && sl__format_block(w->format) == SL_Q_BLOCK;
+}
+
+/* rest[i] = x[i] - scale * q[i]: what quantising blocks first .. of a row left over. */
+static void take_rest(float *rest, void *row, int32_t width, int32_t first, const float *x,
+                      int32_t n_blocks) {
+    const int8_t *q = sl__act_quants(row) + first * SL_Q_BLOCK;
+    const float *scales = sl__act_scales(row, width) + first;
+    for (int32_t i = 0; i < n_blocks * SL_Q_BLOCK; i++)
+        rest[i] = x[i] - scales[i / SL_Q_BLOCK] * (float)q[i];
+}
+
+/* Quantise columns at .. at + n - 1 of a group's i-th hidden row for the down product;
+ * n <= SL_SPAN_COLUMNS. */
+static void quantise_hidden(const sl__forward *f, const group *g, int32_t i, int32_t at,
+                            int32_t n) {
+    const sl__kernels *k = f->model->kernels;
+    const int32_t width = g->ffn->gate.n_out, first = at / SL_Q_BLOCK, blocks = n / SL_Q_BLOCK;
+    float rest[SL_SPAN_COLUMNS];
+    if (!sl__format_is_quantised(g->ffn->down.format)) return;
+    k->quantise(g->hidden_acts[i], width, first, g->hidden[i] + at, blocks);
+    if (!two_terms(&g->ffn->down)) return;
+    take_rest(rest, g->hidden_acts[i], width, first, g->hidden[i] + at, blocks);
+    k->quantise(g->hidden_rest[i], width, first, rest, blocks);
+}
+
 /* Columns first .. last - 1 (panels) of one group's hidden rows: silu(gate x) * up x. */
 static void hidden_columns(sl__forward *f, sl__thread_scratch *t, const group *g, int32_t first,
                            int32_t last) {
-    const sl__kernels *k = f->model->kernels;
-    const int32_t width = g->ffn->gate.n_out, at = first * SL_PANEL_ROWS;
-    const int32_t columns = sl__min_i32(last * SL_PANEL_ROWS, width) - at;
+    const int32_t at = first * SL_PANEL_ROWS;
+    const int32_t columns = sl__min_i32(last * SL_PANEL_ROWS, g->ffn->gate.n_out) - at;
     multiply_rows(f, t, g, &g->ffn->gate, first, last, t->gate_rows);
     multiply_rows(f, t, g, &g->ffn->up, first, last, t->up_rows);
     for (int32_t i = 0; i < g->n; i++) {
-        float *h = g->hidden[i] + at;
-        k->silu_mul(h, t->gate_rows[i], t->up_rows[i], columns);
-        if (sl__format_is_quantised(g->ffn->down.format))
-            k->quantise(g->hidden_acts[i], width, at / SL_Q_BLOCK, h, columns / SL_Q_BLOCK);
+        f->model->kernels->silu_mul(g->hidden[i] + at, t->gate_rows[i], t->up_rows[i], columns);
+        quantise_hidden(f, g, i, at, columns);
     }
 }
 
@@ -279,6 +313,26 @@ static void add_experts(sl__forward *f, const sl__layer *l, int32_t first, int32
         }
 }
 
+/* Panels first .. last - 1 of one group's outputs; at most SL_SPAN_COLUMNS columns. */
+static void group_outputs(sl__forward *f, sl__thread_scratch *t, const group *g, int32_t first,
+                          int32_t last) {
+    const sl__weight *w = &g->ffn->down;
+    const int32_t n = g->n, at = first * SL_PANEL_ROWS, terms = two_terms(w) ? 2 : 1;
+    const int32_t columns = sl__min_i32(last * SL_PANEL_ROWS, w->n_out) - at;
+    const bool quantised = sl__format_is_quantised(w->format);
+    for (int32_t i = 0; i < n; i++) {
+        t->x_rows[i] = quantised ? g->hidden_acts[i] : (const void *)g->hidden[i];
+        t->y_rows[i] = g->out[i] + at;
+        t->x_rows[n + i] = g->hidden_rest[i];
+        t->y_rows[n + i] = t->gate_rows[i];
+    }
+    sl__weight_multiply(f->model->kernels, w, g->expert, first, last, t->x_rows, t->y_rows, 0,
+                        terms * n, t->panel);
+    for (int32_t i = 0; i < n && terms == 2; i++)
+        for (int32_t c = 0; c < columns; c++)
+            t->y_rows[i][c] += t->y_rows[n + i][c];
+}
+
 /* A claim is a range of output columns, for every expert: whoever has them can add up. */
 static void output_columns(sl__forward *f, int32_t thread, const sl__layer *l) {
     const int32_t width = f->model->facts.width, n_panels = sl__div_up_i32(width, SL_PANEL_ROWS);
@@ -286,12 +340,9 @@ static void output_columns(sl__forward *f, int32_t thread, const sl__layer *l) {
     for (int32_t p, end; (p = sl__pool_claim(f->pool, n_panels, chunk, &end)) < n_panels;) {
         for (int32_t i = 0; i < count_groups(f, l); i++) {
             const group g = group_at(f, l, i);
-            const sl__weight *w = &g.ffn->down;
-            const void *const *x = sl__format_is_quantised(w->format)
-                                       ? (const void *const *)g.hidden_acts
-                                       : (const void *const *)g.hidden;
-            sl__weight_multiply(f->model->kernels, w, g.expert, p, end, x, g.out, p * SL_PANEL_ROWS,
-                                g.n, f->threads[thread].panel);
+            for (int32_t first = p; first < end; first += SL_SPAN_COLUMNS / SL_PANEL_ROWS)
+                group_outputs(f, &f->threads[thread], &g, first,
+                              sl__min_i32(first + SL_SPAN_COLUMNS / SL_PANEL_ROWS, end));
         }
         add_experts(f, l, p * SL_PANEL_ROWS, sl__min_i32(end * SL_PANEL_ROWS, width));
     }

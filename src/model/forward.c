@@ -21,15 +21,20 @@ float **sl__row_pointers(sl__plan *plan, float *first, int32_t n, size_t stride)
     return rows;
 }
 
+void **sl__act_rows_plan(sl__plan *plan, int32_t n, int32_t width) {
+    const size_t stride = sl__round_up(sl__act_bytes(width), SL_CACHE_LINE);
+    uint8_t *acts = sl__plan_take(plan, (size_t)n, stride);
+    void **rows = sl__plan_take(plan, (size_t)n, sizeof *rows);
+    for (int32_t i = 0; rows && i < n; i++)
+        rows[i] = acts + (size_t)i * stride;
+    return rows;
+}
+
 void sl__rows_plan(sl__rows *rows, sl__plan *plan, int32_t n, int32_t width) {
     rows->width = width;
-    rows->act_stride = sl__round_up(sl__act_bytes(width), SL_CACHE_LINE);
     rows->values = sl__plan_take(plan, (size_t)n * (size_t)width, sizeof(float));
-    rows->acts = sl__plan_take(plan, (size_t)n, rows->act_stride);
     rows->value_rows = sl__row_pointers(plan, rows->values, n, (size_t)width);
-    rows->act_rows = sl__plan_take(plan, (size_t)n, sizeof *rows->act_rows);
-    for (int32_t i = 0; rows->act_rows && i < n; i++)
-        rows->act_rows[i] = rows->acts + (size_t)i * rows->act_stride;
+    rows->act_rows = sl__act_rows_plan(plan, n, width);
 }
 
 static void plan_threads(sl__forward *f, sl__plan *plan) {
@@ -41,7 +46,8 @@ static void plan_threads(sl__forward *f, sl__plan *plan) {
             .panel = sl__plan_take(plan, f->model->packed ? 0 : f->model->panel_bytes_max, 1),
             .gate = sl__plan_take(plan, span, sizeof(float)),
             .up = sl__plan_take(plan, span, sizeof(float)),
-            .x_rows = sl__plan_take(plan, rows, sizeof(void *)),
+            .x_rows = sl__plan_take(plan, 2 * rows, sizeof(void *)),
+            .y_rows = sl__plan_take(plan, 2 * rows, sizeof(float *)),
         };
         t.gate_rows = sl__row_pointers(plan, t.gate, l->rows_max, SL_SPAN_COLUMNS);
         t.up_rows = sl__row_pointers(plan, t.up, l->rows_max, SL_SPAN_COLUMNS);

@@ -18,12 +18,10 @@ enum {
 
 /* Rows of floats, and of the same values quantised for quantised weights. */
 typedef struct sl__rows {
-    float *values; /* [n][width]                    */
-    uint8_t *acts; /* [n][act_stride]               */
-    size_t act_stride;
     int32_t width;
-    float **value_rows; /* [n] pointers to the rows      */
-    void **act_rows;
+    float *values;      /* [n][width]                              */
+    float **value_rows; /* [n] pointers to the rows                */
+    void **act_rows;    /* [n] the same rows quantised (act.h)     */
 } sl__rows;
 
 /* Scratch of one thread. */
@@ -31,7 +29,8 @@ typedef struct sl__thread_scratch {
     uint8_t *panel;   /* one panel, for weights that are not packed   */
     float *gate, *up; /* [rows_max][SL_SPAN_COLUMNS]                  */
     float **gate_rows, **up_rows;
-    const void **x_rows; /* [rows_max]                                   */
+    const void **x_rows; /* [2 * rows_max]                               */
+    float **y_rows;      /* [2 * rows_max]                               */
     float *scores;       /* [tile queries][score_stride]: scores, then probabilities */
     float **score_rows;
     float **seen_rows;       /* [tile queries] where the scores of the first cell in sight go */
@@ -87,7 +86,9 @@ struct sl__forward {
     int32_t *group_first;  /* [experts + 1] first slot of a group */
     int32_t *expert_count; /* [experts] */
     sl__rows hidden;       /* [rows * k] expert_width */
+    void **hidden_rest;    /* [rows * k] what 8 bits leave of them, quantised again */
     sl__rows always;       /* [rows] hidden rows of the feed-forward every row passes */
+    void **always_rest;    /* [rows] */
     float *expert_out;     /* [rows * k][width] */
     float **expert_out_rows;
 
@@ -98,10 +99,12 @@ struct sl__forward {
 };
 
 /* for (every unit this thread claims of n) with index i */
+/* NOLINTBEGIN(bugprone-macro-parentheses): i is a name, not an expression */
 #define SL_FOR_CLAIMED(i, pool, n)                                                                 \
     for (int32_t i##_chunk = sl__pool_chunk(pool, n), i##_end = 0, i = 0;                          \
          (i = sl__pool_claim(pool, n, i##_chunk, &i##_end)) < (n);)                                \
         for (; i < i##_end; i++)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /* The rows a weight multiplies: floats or their quantised form. */
 static inline const void *const *sl__rows_for(const sl__rows *rows, const sl__weight *w) {
@@ -122,6 +125,9 @@ void sl__rope_plan(sl__forward *f, sl__plan *plan);
 
 /* Rows with pointers, n of them; columns beyond whole blocks have no quantised form. */
 void sl__rows_plan(sl__rows *rows, sl__plan *plan, int32_t n, int32_t width);
+
+/* [n] quantised rows of `width` columns. */
+void **sl__act_rows_plan(sl__plan *plan, int32_t n, int32_t width);
 
 /* [n] pointers to rows `stride` floats apart. */
 float **sl__row_pointers(sl__plan *plan, float *first, int32_t n, size_t stride);
