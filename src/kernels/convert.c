@@ -39,3 +39,8 @@ uint16_t sl__float_to_half(float value) {
 float sl__bf16_to_float(uint16_t bf16) {
     return float_of_bits((uint32_t)bf16 << 16);
 }
+
+float sl__e8m0_half_to_float(uint8_t exponent) {
+    if (exponent < 2) return float_of_bits(0x00200000u << exponent); /* subnormal */
+    return float_of_bits((uint32_t)(exponent - 1) << 23);
+}

@@ -8,9 +8,9 @@
  * fused multiply-add is explicit, so all tables give the same bits for the same
  * input (docs/numbers.md). A test compares each table with the scalar one by memcmp.
  *
- *   - products, with weights, keys and values alike: each output adds its terms in column order
- * (for float formats even and odd columns apart, then their sum), so nothing is ever summed across
- * lanes;
+ *   - products, with weights, keys and values alike: each output adds its terms in
+ *     column order (for float formats even and odd columns apart, then their sum), so
+ *     nothing is ever summed across lanes;
  *   - sums over a row (norm, softmax): element i goes to lane i % 16 in
  *     order, then lanes are added pairwise: 16 -> 8 -> 4 -> 2 -> 1, lane j with j + half;
  *   - exp is one polynomial (kernels_scalar.c). */
@@ -32,8 +32,9 @@
  *   x       [n_rows] rows: float [n_in], or act.h rows for quantised formats
  *   y       [n_rows] rows of 16 n_panels floats, written
  *
- * Quantised formats: per block of 32 columns the integer dot product d is exact, and
- * the output is acc = fma((float)d, weight scale * row scale, acc), blocks in order.
+ * Quantised formats: weights are scale * q - min, and per block of 32 columns, in order,
+ *     acc = fma((float)dot, scale * row scale, acc)   dot of the q's: an exact integer
+ *     acc = fma(min, row shift, acc)                  formats that have a min; m = -min
  * Rows r and r' never meet: a row has the same bits for any n_rows >= 1. */
 typedef void sl__matmul_fn(const uint8_t *panels, int32_t n_in, int32_t n_panels,
                            const void *const *x, float *const *y, int32_t n_rows);

@@ -9,6 +9,7 @@
 
 #include "base/base.h"
 #include "kernels/convert.h"
+#include "kernels/quants.h"
 
 static uint16_t load_u16(const uint8_t *p) {
     uint16_t v;
@@ -35,7 +36,7 @@ static float add_lanes(float *lanes) {
     return lanes[0];
 }
 
-/* ---- products ---- */
+/* ---- products with float weights (the others: quants_scalar.c) ---- */
 
 static float float_weight(sl__format format, const uint8_t *panel, int32_t c, int32_t j) {
     const size_t i = (size_t)c * SL_PANEL_ROWS + (size_t)j;
@@ -75,64 +76,14 @@ static void matmul_bf16(const uint8_t *panels, int32_t n_in, int32_t n_panels, c
     matmul_floats(SL_FORMAT_BF16, panels, n_in, n_panels, x, y, n_rows);
 }
 
-/* Integer dot product of one block of one output j; quants as in panel.h. */
-static int32_t block_dot_q8_0(const uint8_t *quants, const int8_t *x, int32_t j) {
-    int32_t dot = 0;
-    for (int32_t c = 0; c < SL_Q_BLOCK; c++)
-        dot += (int8_t)quants[(c / 4 * SL_PANEL_ROWS + j) * 4 + c % 4] * x[c];
-    return dot;
-}
-
-static int32_t block_dot_q4_0(const uint8_t *quants, const int8_t *x, int32_t j) {
-    int32_t dot = 0;
-    for (int32_t c = 0; c < SL_Q_BLOCK / 2; c++) {
-        const int32_t both = quants[(c / 4 * SL_PANEL_ROWS + j) * 4 + c % 4];
-        dot += ((both & 15) - 8) * x[c] + ((both >> 4) - 8) * x[c + SL_Q_BLOCK / 2];
-    }
-    return dot;
-}
-
-static void matmul_blocks(sl__format format, const uint8_t *panels, int32_t n_in, int32_t n_panels,
-                          const void *const *x, float *const *y, int32_t n_rows) {
-    const size_t panel_bytes = sl__format_panel_bytes(format, n_in);
-    const size_t block_bytes = panel_bytes / (size_t)(n_in / SL_Q_BLOCK);
-    for (int32_t r = 0; r < n_rows; r++) {
-        void *row = (void *)(uintptr_t)x[r]; /* read only */
-        const int8_t *q = sl__act_quants(row);
-        const float *scales = sl__act_scales(row, n_in);
-        for (int32_t i = 0; i < n_panels * SL_PANEL_ROWS; i++) {
-            const uint8_t *block = panels + (size_t)(i / SL_PANEL_ROWS) * panel_bytes;
-            const int32_t j = i % SL_PANEL_ROWS;
-            float acc = 0;
-            for (int32_t b = 0; b < n_in / SL_Q_BLOCK; b++, block += block_bytes) {
-                const uint8_t *quants = block + 2 * SL_PANEL_ROWS;
-                const int8_t *xb = q + b * SL_Q_BLOCK;
-                const int32_t dot = format == SL_FORMAT_Q8_0 ? block_dot_q8_0(quants, xb, j)
-                                                             : block_dot_q4_0(quants, xb, j);
-                acc = fmaf((float)dot, sl__half_to_float(load_u16(block + 2 * j)) * scales[b], acc);
-            }
-            y[r][i] = acc;
-        }
-    }
-}
-
-static void matmul_q8_0(const uint8_t *panels, int32_t n_in, int32_t n_panels, const void *const *x,
-                        float *const *y, int32_t n_rows) {
-    matmul_blocks(SL_FORMAT_Q8_0, panels, n_in, n_panels, x, y, n_rows);
-}
-
-static void matmul_q4_0(const uint8_t *panels, int32_t n_in, int32_t n_panels, const void *const *x,
-                        float *const *y, int32_t n_rows) {
-    matmul_blocks(SL_FORMAT_Q4_0, panels, n_in, n_panels, x, y, n_rows);
-}
-
 /* ---- activations ---- */
 
 /* The largest magnitude is found on the bit patterns, where NaN > infinity > numbers. */
 static void quantise(void *row, int32_t n_in, int32_t first, const float *x, int32_t n_blocks) {
     int8_t *q = sl__act_quants(row) + first * SL_Q_BLOCK;
     float *scales = sl__act_scales(row, n_in) + first;
-    int32_t *minus_sums = sl__act_minus_sums(row, n_in) + first;
+    float *shifts = sl__act_shifts(row, n_in) + first;
+    int16_t *minus_sums = sl__act_minus_sums(row, n_in) + 2 * first;
     for (int32_t b = 0; b < n_blocks; b++, x += SL_Q_BLOCK, q += SL_Q_BLOCK) {
         int32_t max_bits = 0;
         for (int32_t i = 0; i < SL_Q_BLOCK; i++)
@@ -142,13 +93,15 @@ static void quantise(void *row, int32_t n_in, int32_t first, const float *x, int
         scales[b] = max / 127.0f;
         /* A block too small for 1 / scale, or not finite, has quants 0. */
         const float inverse = max >= 0x1p-100f && max <= 0x1.fffffep127f ? 127.0f / max : 0.0f;
-        int32_t sum = 0;
+        int32_t sums[2] = {0, 0};
         for (int32_t i = 0; i < SL_Q_BLOCK; i++) {
             const int32_t v = inverse > 0 ? (int32_t)lrintf(x[i] * inverse) : 0;
             q[i] = (int8_t)sl__max_i32(-127, sl__min_i32(127, v));
-            sum += q[i];
+            sums[i / (SL_Q_BLOCK / 2)] += q[i];
         }
-        minus_sums[b] = -sum;
+        minus_sums[2 * b] = (int16_t)-sums[0];
+        minus_sums[2 * b + 1] = (int16_t)-sums[1];
+        shifts[b] = scales[b] * (float)-(sums[0] + sums[1]);
     }
 }
 
@@ -211,8 +164,10 @@ const sl__kernels sl__kernels_scalar = {
     .matmul = {[SL_FORMAT_F32] = matmul_f32,
                [SL_FORMAT_F16] = matmul_f16,
                [SL_FORMAT_BF16] = matmul_bf16,
-               [SL_FORMAT_Q8_0] = matmul_q8_0,
-               [SL_FORMAT_Q4_0] = matmul_q4_0},
+#define X(NAME, name, columns, bytes) [SL_FORMAT_##NAME] = sl__matmul_##name##_scalar,
+               SL_QUANT_FORMATS(X)
+#undef X
+    },
     .quantise = quantise,
     .softmax = softmax,
     .silu_mul = silu_mul,

@@ -1,40 +1,20 @@
-/* panel.c - packing rows into panels, and reading single rows. */
+/* panel.c - packing rows into panels.
+ *
+ * Quantised blocks go three ways: the scales side by side, with their bits as in the
+ * file; quants that lie in the file as a panel wants them, four bytes at a time; and all
+ * others by way of words, four columns' quants in a byte each, from which the planes are
+ * put together, again four columns at a time. */
 #include "kernels/panel.h"
 
 #include <string.h>
 
 #include "base/base.h"
-#include "kernels/convert.h"
+#include "kernels/quants.h"
 
-enum { Q8_0_BYTES = 34, Q4_0_BYTES = 18, SCALE_BYTES = 2 };
-
-static const struct {
-    int32_t block;
-    int32_t bytes; /* of one block of one row */
-    int quantised;
-} formats[SL_FORMATS] = {
-    [SL_FORMAT_F32] = {1, 4, 0},
-    [SL_FORMAT_F16] = {1, 2, 0},
-    [SL_FORMAT_BF16] = {1, 2, 0},
-    [SL_FORMAT_Q8_0] = {SL_Q_BLOCK, Q8_0_BYTES, 1},
-    [SL_FORMAT_Q4_0] = {SL_Q_BLOCK, Q4_0_BYTES, 1},
-};
-
-int sl__format_is_quantised(sl__format format) {
-    return formats[format].quantised;
-}
-
-int32_t sl__format_block(sl__format format) {
-    return formats[format].block;
-}
-
-size_t sl__format_row_bytes(sl__format format, int32_t n_in) {
-    SL_DCHECK(n_in % formats[format].block == 0);
-    return (size_t)(n_in / formats[format].block) * (size_t)formats[format].bytes;
-}
-
-size_t sl__format_panel_bytes(sl__format format, int32_t n_in) {
-    return SL_PANEL_ROWS * sl__format_row_bytes(format, n_in);
+static uint32_t load_u32(const uint8_t *p) {
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
 }
 
 /* Columns of `bytes` bytes each, 16 rows side by side. */
@@ -47,85 +27,97 @@ static void pack_values(uint8_t *panel, const uint8_t *rows, int32_t n_rows, int
                    rows + (size_t)r * row_bytes + (size_t)c * bytes, bytes);
 }
 
-/* Blocks of a half scale and `groups` groups of four bytes. */
-static void pack_blocks(uint8_t *panel, const uint8_t *rows, int32_t n_rows, int32_t n_in,
-                        size_t groups) {
-    const size_t blocks = (size_t)(n_in / SL_Q_BLOCK), block_bytes = SCALE_BYTES + 4 * groups;
-    for (size_t b = 0; b < blocks; b++) {
-        uint8_t *scales = panel + b * SL_PANEL_ROWS * block_bytes;
-        uint8_t *quants = scales + SL_PANEL_ROWS * SCALE_BYTES;
-        for (size_t r = 0; r < (size_t)n_rows; r++) {
-            const uint8_t *block = rows + (r * blocks + b) * block_bytes;
-            memcpy(scales + r * SCALE_BYTES, block, SCALE_BYTES);
-            for (size_t g = 0; g < groups; g++)
-                memcpy(quants + (g * SL_PANEL_ROWS + r) * 4, block + SCALE_BYTES + 4 * g, 4);
-        }
+/* ---- pieces of a block, for one of the 16 rows ---- */
+
+/* Values of `size` bytes one after another, as columns of 16. */
+static inline uint8_t *put_values(uint8_t *out, int32_t r, const uint8_t *values, size_t size,
+                                  int32_t n) {
+    for (int32_t i = 0; i < n; i++, out += SL_PANEL_ROWS * size)
+        memcpy(out + (size_t)r * size, values + (size_t)i * size, size);
+    return out;
+}
+
+/* Groups that are in the file as in the panel. */
+static inline uint8_t *put_groups(uint8_t *out, int32_t r, const uint8_t *quants, int32_t n) {
+    return put_values(out, r, quants, 4, n);
+}
+
+/* Planes of 32 columns, from words: byte j of word g is the quant of column 4g + j. */
+static void put_word(uint8_t *plane, int32_t g, int32_t r, uint32_t word) {
+    memcpy(plane + (g * SL_PANEL_ROWS + r) * 4, &word, sizeof word);
+}
+
+/* Bit `at` of each quant. */
+static uint8_t *put_bits(uint8_t *out, int32_t r, const uint32_t words[8], int32_t at) {
+    uint32_t plane = 0;
+    for (int32_t g = 0; g < 8; g++)
+        plane |= (words[g] >> at & 0x01010101u) << g;
+    put_word(out, 0, r, plane);
+    return out + 64;
+}
+
+/* ---- blocks of 32 ---- */
+
+/* Four bits, one per byte, of bits 4g .. 4g + 3. */
+static uint32_t spread_bits(uint32_t bits, int32_t g) {
+    const uint32_t four = bits >> (4 * g) & 15u;
+    return (four | four << 7 | four << 14 | four << 21) & 0x01010101u;
+}
+
+static void pack_fifth_bits(uint8_t *out, int32_t r, const uint8_t *high) {
+    uint32_t words[8];
+    for (int32_t g = 0; g < 8; g++)
+        words[g] = spread_bits(load_u32(high), g);
+    (void)put_bits(out, r, words, 0);
+}
+
+static void pack_block(sl__format format, uint8_t *out, int32_t r, const uint8_t *block) {
+    switch (format) {
+    case SL_FORMAT_Q8_0:
+        out = put_values(out, r, block, 2, 1);
+        (void)put_groups(out, r, block + 2, 8);
+        break;
+    case SL_FORMAT_Q4_0:
+    case SL_FORMAT_IQ4_NL:
+        out = put_values(out, r, block, 2, 1);
+        (void)put_groups(out, r, block + 2, 4);
+        break;
+    case SL_FORMAT_Q4_1:
+        out = put_values(out, r, block, 2, 2);
+        (void)put_groups(out, r, block + 4, 4);
+        break;
+    case SL_FORMAT_Q5_0:
+        out = put_values(out, r, block, 2, 1);
+        out = put_groups(out, r, block + 6, 4);
+        pack_fifth_bits(out, r, block + 2);
+        break;
+    case SL_FORMAT_Q5_1:
+        out = put_values(out, r, block, 2, 2);
+        out = put_groups(out, r, block + 8, 4);
+        pack_fifth_bits(out, r, block + 4);
+        break;
+    case SL_FORMAT_MXFP4:
+        out = put_values(out, r, block, 1, 1);
+        (void)put_groups(out, r, block + 1, 4);
+        break;
+    default:
+        SL_ASSERT(!"a quantised format");
     }
 }
 
 void sl__panel_pack(sl__format format, uint8_t *panel, const uint8_t *rows, int32_t n_rows,
                     int32_t n_in) {
     SL_DCHECK(n_rows >= 1 && n_rows <= SL_PANEL_ROWS);
-    if (n_rows < SL_PANEL_ROWS) memset(panel, 0, sl__format_panel_bytes(format, n_in));
-    switch (format) {
-    case SL_FORMAT_F32:
-        pack_values(panel, rows, n_rows, n_in, 4);
-        break;
-    case SL_FORMAT_F16:
-    case SL_FORMAT_BF16:
-        pack_values(panel, rows, n_rows, n_in, 2);
-        break;
-    case SL_FORMAT_Q8_0:
-        pack_blocks(panel, rows, n_rows, n_in, 8);
-        break;
-    case SL_FORMAT_Q4_0:
-        pack_blocks(panel, rows, n_rows, n_in, 4);
-        break;
+    const size_t panel_bytes = sl__format_panel_bytes(format, n_in);
+    if (n_rows < SL_PANEL_ROWS) memset(panel, 0, panel_bytes);
+    const int32_t columns = sl__format_block(format), blocks = n_in / columns;
+    const size_t row_bytes = panel_bytes / SL_PANEL_ROWS, bytes = row_bytes / (size_t)blocks;
+    if (!sl__format_is_quantised(format)) {
+        pack_values(panel, rows, n_rows, n_in, bytes);
+        return;
     }
-}
-
-static uint16_t load_u16(const uint8_t *p) {
-    uint16_t v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-static void q8_0_to_float(float *out, const uint8_t *row, int32_t n_in) {
-    for (int32_t b = 0; b < n_in / SL_Q_BLOCK; b++, row += Q8_0_BYTES, out += SL_Q_BLOCK) {
-        const float scale = sl__half_to_float(load_u16(row));
-        for (int32_t i = 0; i < SL_Q_BLOCK; i++)
-            out[i] = scale * (float)(int8_t)row[SCALE_BYTES + i];
-    }
-}
-
-static void q4_0_to_float(float *out, const uint8_t *row, int32_t n_in) {
-    for (int32_t b = 0; b < n_in / SL_Q_BLOCK; b++, row += Q4_0_BYTES, out += SL_Q_BLOCK) {
-        const float scale = sl__half_to_float(load_u16(row));
-        for (int32_t i = 0; i < SL_Q_BLOCK / 2; i++) {
-            out[i] = scale * (float)((row[SCALE_BYTES + i] & 15) - 8);
-            out[i + SL_Q_BLOCK / 2] = scale * (float)((row[SCALE_BYTES + i] >> 4) - 8);
-        }
-    }
-}
-
-void sl__row_to_float(sl__format format, float *out, const uint8_t *row, int32_t n_in) {
-    switch (format) {
-    case SL_FORMAT_F32:
-        memcpy(out, row, (size_t)n_in * sizeof *out);
-        break;
-    case SL_FORMAT_F16:
-        for (int32_t i = 0; i < n_in; i++)
-            out[i] = sl__half_to_float(load_u16(row + 2 * (size_t)i));
-        break;
-    case SL_FORMAT_BF16:
-        for (int32_t i = 0; i < n_in; i++)
-            out[i] = sl__bf16_to_float(load_u16(row + 2 * (size_t)i));
-        break;
-    case SL_FORMAT_Q8_0:
-        q8_0_to_float(out, row, n_in);
-        break;
-    case SL_FORMAT_Q4_0:
-        q4_0_to_float(out, row, n_in);
-        break;
-    }
+    for (int32_t b = 0; b < blocks; b++)
+        for (int32_t r = 0; r < n_rows; r++)
+            pack_block(format, panel + (size_t)b * SL_PANEL_ROWS * bytes, r,
+                       rows + (size_t)r * row_bytes + (size_t)b * bytes);
 }

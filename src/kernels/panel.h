@@ -6,14 +6,26 @@
  * sums its products in column order: no horizontal sums, and the same bits on every
  * instruction set.
  *
- *     F32, F16, BF16  per column:        16 values
- *     Q8_0            per 32 columns:    16 half scales, then 8 groups of [16 rows][4 bytes]
- *     Q4_0            per 32 columns:    16 half scales, then 4 groups of [16 rows][4 bytes];
- *                                        byte j of group g: columns 4g + j (low nibble)
- *                                        and 16 + 4g + j (high nibble)
+ * Float formats: per column, 16 values. Quantised formats: per block of the file (32 or
+ * 256 columns), first what scales it, 16 rows side by side, then per 32 columns the
+ * quants in planes. A plane is a run of groups, a group is [16 rows][4 bytes]:
  *
- * A panel takes exactly the bytes its 16 rows take in the file. Rows missing from the
- * last panel are zero. */
+ *     bytes    8 groups: byte j of group g is column 4g + j
+ *     nibbles  4 groups: byte j of group g: columns 4g + j (low) and 16 + 4g + j (high)
+ *     crumbs   2 groups: byte j of group h: columns 16h + 4f + j in bits 2f, 2f + 1
+ *     bits     1 group:  byte j: columns 4f + j in bit f
+ *
+ *              columns  scales, 16 rows side by side                 quants
+ *     Q8_0       32     half d                                       bytes
+ *     Q4_0       32     half d                                       nibbles
+ *     Q4_1       32     half d | half m                              nibbles
+ *     Q5_0       32     half d                                       nibbles, bits
+ *     Q5_1       32     half d | half m                              nibbles, bits
+ *     IQ4_NL     32     half d                                       nibbles
+ *     MXFP4      32     byte e                                       nibbles
+ *
+ * What the numbers mean is said in docs/numbers.md. A panel takes exactly the bytes its
+ * 16 rows take in the file. Rows missing from the last panel are zero bytes. */
 #ifndef SL_PANEL_H
 #define SL_PANEL_H
 
@@ -21,22 +33,40 @@
 #include <stdint.h>
 
 #define SL_PANEL_ROWS 16
-#define SL_Q_BLOCK 32 /* columns that share a scale, in weights and in activations */
+#define SL_Q_BLOCK 32 /* columns of a block of activations */
+
+/* X(NAME, name, columns, bytes): a file's block, by the names of its tensor types. */
+#define SL_FLOAT_FORMATS(X)                                                                        \
+    X(F32, f32, 1, 4)                                                                              \
+    X(F16, f16, 1, 2)                                                                              \
+    X(BF16, bf16, 1, 2)
+#define SL_QUANT_FORMATS(X)                                                                        \
+    X(Q8_0, q8_0, 32, 34)                                                                          \
+    X(Q4_0, q4_0, 32, 18)                                                                          \
+    X(Q4_1, q4_1, 32, 20)                                                                          \
+    X(Q5_0, q5_0, 32, 22)                                                                          \
+    X(Q5_1, q5_1, 32, 24)                                                                          \
+    X(IQ4_NL, iq4_nl, 32, 18)                                                                      \
+    X(MXFP4, mxfp4, 32, 17)
+#define SL_FORMAT_MAP(X) SL_FLOAT_FORMATS(X) SL_QUANT_FORMATS(X)
 
 typedef enum sl__format {
-    SL_FORMAT_F32,
-    SL_FORMAT_F16,
-    SL_FORMAT_BF16,
-    SL_FORMAT_Q8_0,
-    SL_FORMAT_Q4_0,
+#define X(NAME, name, columns, bytes) SL_FORMAT_##NAME,
+    SL_FORMAT_MAP(X)
+#undef X
 } sl__format;
-enum { SL_FORMATS = SL_FORMAT_Q4_0 + 1 };
+#define X(NAME, name, columns, bytes) +1
+enum { SL_FORMATS = 0 SL_FORMAT_MAP(X) };
+#undef X
+
+/* "Q8_0" */
+const char *sl__format_name(sl__format format);
 
 /* What a product with this format multiplies by: float rows, or rows quantised to
  * 8 bits in blocks of 32 (act.h). */
 int sl__format_is_quantised(sl__format format);
 
-/* Columns per block (1 or 32); n_in must be a multiple. */
+/* Columns per block (1, 32 or 256); n_in must be a multiple. */
 int32_t sl__format_block(sl__format format);
 
 /* Bytes of one row, and of one panel of 16 rows, with n_in columns. */

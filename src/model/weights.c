@@ -5,37 +5,31 @@
 
 #include "base/base.h"
 
-static bool format_of_type(sl__tensor_type type, sl__format *out) {
-    switch (type) {
-    case SL_TYPE_F32:
-        *out = SL_FORMAT_F32;
-        return true;
-    case SL_TYPE_F16:
-        *out = SL_FORMAT_F16;
-        return true;
-    case SL_TYPE_BF16:
-        *out = SL_FORMAT_BF16;
-        return true;
-    case SL_TYPE_Q8_0:
-        *out = SL_FORMAT_Q8_0;
-        return true;
-    case SL_TYPE_Q4_0:
-        *out = SL_FORMAT_Q4_0;
-        return true;
-    default:
-        return false;
+/* The tensor types that kernels read. */
+static const sl__tensor_type types[SL_FORMATS] = {
+#define X(NAME, name, columns, bytes) [SL_FORMAT_##NAME] = SL_TYPE_##NAME,
+    SL_FORMAT_MAP(X)
+#undef X
+};
+
+static sl_status fail_type(const sl__gguf *g, const sl__gguf_tensor *tensor, sl_error *err) {
+    char known[SL_FORMATS * 10] = "";
+    for (int32_t f = 0; f < SL_FORMATS; f++) {
+        if (f > 0) strncat(known, ", ", sizeof known - strlen(known) - 1);
+        strncat(known, sl__format_name((sl__format)f), sizeof known - strlen(known) - 1);
     }
+    return sl__gguf_fail_tensor(g, tensor, err, "type %s, expected one of %s",
+                                sl__tensor_type_find(tensor->type)->name, known);
 }
 
 sl_status sl__weight_bind(sl__weight *w, const sl__gguf *g, const sl__gguf_tensor *tensor,
                           sl_error *err) {
-    sl__format format;
-    if (!format_of_type(tensor->type, &format))
-        return sl__gguf_fail_tensor(g, tensor, err,
-                                    "type %s, expected one of F32, F16, BF16, Q8_0, Q4_0",
-                                    sl__tensor_type_find(tensor->type)->name);
+    int32_t f = 0;
+    while (f < SL_FORMATS && types[f] != tensor->type)
+        f++;
+    if (f == SL_FORMATS) return fail_type(g, tensor, err);
     /* The file's tensors lie inside memory, so none of these products can wrap. */
-    *w = (sl__weight){.format = format,
+    *w = (sl__weight){.format = (sl__format)f,
                       .n_in = (int32_t)tensor->ne[0],
                       .n_out = (int32_t)tensor->ne[1],
                       .n_experts = (int32_t)tensor->ne[2],

@@ -36,6 +36,18 @@ static float *guarded_normals(check_random *r, size_t n, float scale) {
     return x;
 }
 
+/* Where the halves of a block are. */
+typedef struct scale_place {
+    sl__format format;
+    int32_t at, bytes;
+} scale_place;
+
+static const scale_place scale_places[] = {
+    {SL_FORMAT_Q8_0, 0, 2}, {SL_FORMAT_Q4_0, 0, 2},   {SL_FORMAT_Q4_1, 0, 2},
+    {SL_FORMAT_Q4_1, 2, 2}, {SL_FORMAT_Q5_0, 0, 2},   {SL_FORMAT_Q5_1, 0, 2},
+    {SL_FORMAT_Q5_1, 2, 2}, {SL_FORMAT_IQ4_NL, 0, 2}, {SL_FORMAT_F32, 0, 0},
+};
+
 /* A row of a file in some format: random, with extremes (-128, the largest scales). */
 static void fill_row(check_random *r, sl__format format, uint8_t *row, int32_t n_in) {
     const size_t bytes = sl__format_row_bytes(format, n_in);
@@ -53,15 +65,20 @@ static void fill_row(check_random *r, sl__format format, uint8_t *row, int32_t n
         }
         return;
     }
-    const int32_t blocks = n_in / SL_Q_BLOCK;
+    const int32_t blocks = n_in / sl__format_block(format);
     const size_t block = bytes / (size_t)blocks;
     for (size_t i = 0; i < bytes; i++)
         row[i] = (uint8_t)check_u64(r);
-    for (int32_t b = 0; b < blocks; b++) {
-        const uint16_t scale = (uint16_t)(0x2000 + check_below(r, 0x1800)); /* 2^-7 .. 1 */
-        memcpy(row + (size_t)b * block, &scale, 2);
-        if (check_below(r, 6) == 0)
-            memset(row + (size_t)b * block + 2, check_below(r, 2) ? 0x80 : 0x7f, block - 2);
+    for (int32_t b = 0; b < blocks; b++, row += block) {
+        if (check_below(r, 6) == 0) memset(row, check_below(r, 2) ? 0x80 : 0x7f, block);
+        if (check_below(r, 6) == 0) memset(row, check_below(r, 2) ? 0xff : 0x00, block);
+        if (format == SL_FORMAT_MXFP4) row[0] = (uint8_t)(120 + check_below(r, 8));
+        for (const scale_place *p = scale_places; p->bytes > 0; p++)
+            if (p->format == format) {
+                const uint16_t half = (uint16_t)(0x2000 + check_below(r, 0x1800) + /* 2^-7 .. 1 */
+                                                 (check_below(r, 2) << 15));
+                memcpy(row + p->at, &half, 2);
+            }
     }
 }
 
@@ -71,8 +88,6 @@ static const sl__kernels *table_or_skip(int32_t i) {
     print_message("    skip %s: not on this CPU\n", k->name);
     return NULL;
 }
-
-static const char *const format_names[SL_FORMATS] = {"F32", "F16", "BF16", "Q8_0", "Q4_0"};
 
 /* One product by table k: y [n_rows][16 n_panels], rows apart by stride. */
 static void multiply(const sl__kernels *k, sl__format format, const uint8_t *panels, int32_t n_in,
@@ -127,8 +142,8 @@ static void check_matmul(check_random *r, sl__format format, int32_t n_in, int32
             memset(y, 0xff, (size_t)n * y_row * sizeof *y);
             multiply(k, format, panels, n_in, n_panels, (const void *const *)x, y, n);
             CHECK_CASE(memcmp(y, want, (size_t)n * y_row * sizeof *y) == 0,
-                       "%s %s, %d rows of %d columns, %d outputs", k->name, format_names[format], n,
-                       n_in, n_out);
+                       "%s %s, %d rows of %d columns, %d outputs", k->name, sl__format_name(format),
+                       n, n_in, n_out);
         }
     }
     for (int32_t i = 0; i < ROWS_MAX; i++)
@@ -171,15 +186,15 @@ static void the_scalar_product_is_the_product_of_the_stored_numbers(void **state
         sl__panel_pack(format, panels, rows, 16, N_IN);
         sl__panel_pack(format, panels + panel_bytes, rows + 16 * row_bytes, N_OUT - 16, N_IN);
         float x[N_IN], y[32], w[N_IN];
-        _Alignas(16) uint8_t act[N_IN + N_IN / 32 * 8];
+        _Alignas(16) uint8_t act[N_IN + N_IN / 32 * 12];
         for (int i = 0; i < N_IN; i++)
             x[i] = check_normal(&r);
         const void *row = x;
         if (sl__format_is_quantised(format)) {
             sl__kernels_scalar.quantise(act, N_IN, 0, x, N_IN / SL_Q_BLOCK);
             for (int i = 0; i < N_IN; i++) { /* what the kernel is given */
-                const float rounded = (float)sl__act_quants(act)[i] *
-                                      sl__act_scales(act, N_IN)[i / SL_Q_BLOCK];
+                const float rounded =
+                    (float)sl__act_quants(act)[i] * sl__act_scales(act, N_IN)[i / SL_Q_BLOCK];
                 CHECK_CASE(fabsf(rounded - x[i]) <=
                                0.501f * sl__act_scales(act, N_IN)[i / SL_Q_BLOCK],
                            "quantised value %d", i);
@@ -197,10 +212,10 @@ static void the_scalar_product_is_the_product_of_the_stored_numbers(void **state
                 magnitude += fabs((double)w[i] * (double)x[i]);
             }
             CHECK_CASE(fabs(sum - (double)y[o]) <= N_IN * 0x1p-24 * magnitude, "%s output %zu",
-                       format_names[f], o);
+                       sl__format_name(format), o);
         }
         for (size_t o = N_OUT; o < 32; o++)
-            CHECK_CASE(y[o] == 0.0f, "%s padding %zu", format_names[f], o);
+            CHECK_CASE(y[o] == 0.0f, "%s padding %zu", sl__format_name(format), o);
         free(rows);
         free(panels);
     }

@@ -2,34 +2,22 @@
  *
  * Built with -mavx2 -mfma -mf16c for this file alone, so nothing here may be reached
  * before select.c has checked the CPU. Only the table is exported. Orders of operations
- * are kernels_scalar.c's: sixteen lanes are two registers here. */
+ * are kernels_scalar.c's: sixteen lanes are two registers here. Products with quantised
+ * weights: quants_avx2.c. */
 #include "kernels/kernels.h"
 
 #include <immintrin.h>
 #include <string.h>
 
 #include "base/base.h"
+#include "kernels/quants.h"
+#include "kernels/x86/walk.h"
 #include "runtime/cpu.h"
-
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 /* Rounding of the float conversions: nearest even, no exceptions raised. */
 #define NEAREST (_MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
 
 enum { HALF = 8 }; /* outputs, or lanes, in one register */
-enum { BLOCK_BYTES_Q8_0 = 544, BLOCK_BYTES_Q4_0 = 288, SCALES_BYTES = 32 };
-
-/* A walk for one or two rows is left to the hardware's prefetcher, which keeps up with
- * it and is only disturbed by advice. With more rows the arithmetic between two lines is
- * long enough for it to lose the thread, and the second-level cache is asked for lines
- * ahead of time (docs/performance.md, "Prefetching"). */
-enum { PREFETCH_ROWS = 3, PREFETCH_BYTES = 8192 };
-
-ALWAYS_INLINE void prefetch(const int n_rows, const uint8_t *p, int32_t n) {
-    if (n_rows < PREFETCH_ROWS) return;
-    for (int32_t i = 0; i < n; i += SL_CACHE_LINE)
-        _mm_prefetch((const char *)p + PREFETCH_BYTES + i, _MM_HINT_T1);
-}
 
 /* Sixteen lanes: 16 -> 8 -> 4 -> 2 -> 1. */
 ALWAYS_INLINE float add_lanes(__m256 low, __m256 high) {
@@ -37,106 +25,6 @@ ALWAYS_INLINE float add_lanes(__m256 low, __m256 high) {
     const __m128 v4 = _mm_add_ps(_mm256_castps256_ps128(v8), _mm256_extractf128_ps(v8, 1));
     const __m128 v2 = _mm_add_ps(v4, _mm_movehl_ps(v4, v4));
     return _mm_cvtss_f32(_mm_add_ss(v2, _mm_movehdup_ps(v2)));
-}
-
-/* ---- products with quantised weights ---- */
-
-typedef struct act_rows { /* rows of activations, taken apart once per call */
-    const int8_t *q[SL_KERNEL_ROWS];
-    const float *scales[SL_KERNEL_ROWS];
-    const int32_t *minus_sums[SL_KERNEL_ROWS];
-} act_rows;
-
-ALWAYS_INLINE void act_rows_of(act_rows *a, const void *const *x, int32_t n_in, int n) {
-    for (int r = 0; r < n; r++) {
-        void *row = (void *)(uintptr_t)x[r]; /* read only */
-        a->q[r] = sl__act_quants(row);
-        a->scales[r] = sl__act_scales(row, n_in);
-        a->minus_sums[r] = sl__act_minus_sums(row, n_in);
-    }
-}
-
-ALWAYS_INLINE __m256i broadcast4(const int8_t *p) {
-    int32_t four;
-    memcpy(&four, p, sizeof four);
-    return _mm256_set1_epi32(four);
-}
-
-/* Integer dot products of one block, 8 outputs, n rows. maddubs multiplies unsigned by
- * signed, so the sign of w moves onto x. Nothing saturates: w may be -128, x never is,
- * so a pair is at most 2 * 128 * 127 = 32512. */
-ALWAYS_INLINE void block_dots_q8_0(__m256i *dots, const int n, const uint8_t *quants,
-                                   const act_rows *a, int32_t b) {
-    const __m256i ones = _mm256_set1_epi16(1);
-    for (int r = 0; r < n; r++)
-        dots[r] = _mm256_setzero_si256();
-    for (int g = 0; g < 8; g++) {
-        const __m256i w = _mm256_loadu_si256((const __m256i *)(quants + 64 * g));
-        const __m256i magnitude = _mm256_abs_epi8(w);
-        for (int r = 0; r < n; r++) {
-            const __m256i x = broadcast4(a->q[r] + b * SL_Q_BLOCK + 4 * g);
-            const __m256i pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(x, w));
-            dots[r] = _mm256_add_epi32(dots[r], _mm256_madd_epi16(pairs, ones));
-        }
-    }
-}
-
-/* Nibbles stay unsigned (0 .. 15) and the bias of 8 comes out of minus_sum. Eight pairs
- * are added in 16 bits: at most 8 * 2 * 15 * 127 = 30480. */
-ALWAYS_INLINE void block_dots_q4_0(__m256i *dots, const int n, const uint8_t *quants,
-                                   const act_rows *a, int32_t b) {
-    const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
-    for (int r = 0; r < n; r++)
-        dots[r] = _mm256_setzero_si256();
-    for (int g = 0; g < 4; g++) {
-        const __m256i both = _mm256_loadu_si256((const __m256i *)(quants + 64 * g));
-        const __m256i w0 = _mm256_and_si256(both, low);
-        const __m256i w1 = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
-        for (int r = 0; r < n; r++) {
-            const int8_t *q = a->q[r] + b * SL_Q_BLOCK + 4 * g;
-            dots[r] = _mm256_add_epi16(dots[r], _mm256_maddubs_epi16(w0, broadcast4(q)));
-            dots[r] = _mm256_add_epi16(dots[r], _mm256_maddubs_epi16(w1, broadcast4(q + 16)));
-        }
-    }
-    for (int r = 0; r < n; r++)
-        dots[r] = _mm256_add_epi32(_mm256_madd_epi16(dots[r], ones),
-                                   _mm256_slli_epi32(_mm256_set1_epi32(a->minus_sums[r][b]), 3));
-}
-
-/* Outputs in two halves of 8: a half's sums fit the 16 registers there are. */
-ALWAYS_INLINE void matmul_quantised(const int is_q8, const int n, const uint8_t *panels,
-                                    int32_t n_in, int32_t n_panels, const void *const *x,
-                                    float *const *y, int32_t at) {
-    const int32_t block_bytes = is_q8 ? BLOCK_BYTES_Q8_0 : BLOCK_BYTES_Q4_0;
-    act_rows a;
-    act_rows_of(&a, x, n_in, n);
-    const uint8_t *block = panels;
-    for (int32_t p = 0; p < n_panels; p++) {
-        __m256 acc[2][SL_KERNEL_ROWS];
-        for (int r = 0; r < n; r++)
-            acc[0][r] = acc[1][r] = _mm256_setzero_ps();
-        for (int32_t b = 0; b < n_in / SL_Q_BLOCK; b++, block += block_bytes) {
-            prefetch(n, block, block_bytes);
-            for (int half = 0; half < 2; half++) {
-                const __m256 scale =
-                    _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(block + 16 * half)));
-                const uint8_t *quants = block + SCALES_BYTES + 32 * half;
-                __m256i dots[SL_KERNEL_ROWS];
-                if (is_q8)
-                    block_dots_q8_0(dots, n, quants, &a, b);
-                else
-                    block_dots_q4_0(dots, n, quants, &a, b);
-                for (int r = 0; r < n; r++)
-                    acc[half][r] = _mm256_fmadd_ps(
-                        _mm256_cvtepi32_ps(dots[r]),
-                        _mm256_mul_ps(scale, _mm256_set1_ps(a.scales[r][b])), acc[half][r]);
-            }
-        }
-        for (int r = 0; r < n; r++) {
-            _mm256_storeu_ps(y[r] + at + p * SL_PANEL_ROWS, acc[0][r]);
-            _mm256_storeu_ps(y[r] + at + p * SL_PANEL_ROWS + HALF, acc[1][r]);
-        }
-    }
 }
 
 /* ---- products with float weights ---- */
@@ -194,36 +82,9 @@ ALWAYS_INLINE void matmul_floats(const sl__format format, const int n, const uin
         }
 }
 
-/* Up to 8 rows share one walk over the panels; more rows take each panel, by then in
- * cache, 8 at a time. Every row count is compiled on its own. */
-#define MATMUL(name, inner, kind, format)                                                          \
-    static void name(const uint8_t *panels, int32_t n_in, int32_t n_panels, const void *const *x,  \
-                     float *const *y, int32_t n_rows) {                                            \
-        const size_t panel_bytes = sl__format_panel_bytes(format, n_in);                           \
-        const int32_t step = n_rows <= SL_KERNEL_ROWS ? n_panels : 1;                              \
-        for (int32_t p = 0; p < n_panels; p += step, panels += panel_bytes)                        \
-            for (int32_t r = 0; r < n_rows; r += SL_KERNEL_ROWS)                                   \
-                switch (sl__min_i32(SL_KERNEL_ROWS, n_rows - r)) {                                 \
-                    ROWS_CASE(1, inner, kind)                                                      \
-                    ROWS_CASE(2, inner, kind)                                                      \
-                    ROWS_CASE(3, inner, kind)                                                      \
-                    ROWS_CASE(4, inner, kind)                                                      \
-                    ROWS_CASE(5, inner, kind)                                                      \
-                    ROWS_CASE(6, inner, kind)                                                      \
-                    ROWS_CASE(7, inner, kind)                                                      \
-                    ROWS_CASE(8, inner, kind)                                                      \
-                }                                                                                  \
-    }
-#define ROWS_CASE(n, inner, kind)                                                                  \
-    case n:                                                                                        \
-        inner(kind, n, panels, n_in, step, x + r, y + r, p * SL_PANEL_ROWS);                       \
-        break;
-
-MATMUL(matmul_q8_0, matmul_quantised, 1, SL_FORMAT_Q8_0)
-MATMUL(matmul_q4_0, matmul_quantised, 0, SL_FORMAT_Q4_0)
-MATMUL(matmul_f32, matmul_floats, SL_FORMAT_F32, SL_FORMAT_F32)
-MATMUL(matmul_f16, matmul_floats, SL_FORMAT_F16, SL_FORMAT_F16)
-MATMUL(matmul_bf16, matmul_floats, SL_FORMAT_BF16, SL_FORMAT_BF16)
+MATMUL(static void, matmul_f32, matmul_floats, SL_FORMAT_F32)
+MATMUL(static void, matmul_f16, matmul_floats, SL_FORMAT_F16)
+MATMUL(static void, matmul_bf16, matmul_floats, SL_FORMAT_BF16)
 
 /* ---- activations ---- */
 
@@ -267,7 +128,8 @@ ALWAYS_INLINE int32_t sum_i32(__m256i v) {
 static void quantise(void *row, int32_t n_in, int32_t first, const float *x, int32_t n_blocks) {
     int8_t *q = sl__act_quants(row) + first * SL_Q_BLOCK;
     float *scales = sl__act_scales(row, n_in) + first;
-    int32_t *minus_sums = sl__act_minus_sums(row, n_in) + first;
+    float *shifts = sl__act_shifts(row, n_in) + first;
+    int16_t *minus_sums = sl__act_minus_sums(row, n_in) + 2 * first;
     const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
     for (int32_t b = 0; b < n_blocks; b++, x += SL_Q_BLOCK, q += SL_Q_BLOCK) {
         __m256 v[4];
@@ -281,14 +143,17 @@ static void quantise(void *row, int32_t n_in, int32_t first, const float *x, int
         const int usable = max >= 0x1p-100f && max <= 0x1.fffffep127f;
         const __m256 inverse = _mm256_set1_ps(127.0f / max);
         const __m256i keep = _mm256_set1_epi32(usable ? -1 : 0);
-        __m256i sum8 = _mm256_setzero_si256(), w[4];
+        __m256i w[4];
         for (int i = 0; i < 4; i++) {
             w[i] = _mm256_and_si256(keep, _mm256_cvtps_epi32(_mm256_mul_ps(v[i], inverse)));
             w[i] = _mm256_min_epi32(_mm256_set1_epi32(127), w[i]);
             w[i] = _mm256_max_epi32(_mm256_set1_epi32(-127), w[i]);
-            sum8 = _mm256_add_epi32(sum8, w[i]);
         }
-        minus_sums[b] = -sum_i32(sum8);
+        const int32_t sum0 = sum_i32(_mm256_add_epi32(w[0], w[1]));
+        const int32_t sum1 = sum_i32(_mm256_add_epi32(w[2], w[3]));
+        minus_sums[2 * b] = (int16_t)-sum0;
+        minus_sums[2 * b + 1] = (int16_t)-sum1;
+        shifts[b] = scales[b] * (float)-(sum0 + sum1);
         const __m256i packed =
             _mm256_packs_epi16(_mm256_packs_epi32(w[0], w[1]), _mm256_packs_epi32(w[2], w[3]));
         const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
@@ -377,8 +242,10 @@ const sl__kernels sl__kernels_avx2 = {
     .matmul = {[SL_FORMAT_F32] = matmul_f32,
                [SL_FORMAT_F16] = matmul_f16,
                [SL_FORMAT_BF16] = matmul_bf16,
-               [SL_FORMAT_Q8_0] = matmul_q8_0,
-               [SL_FORMAT_Q4_0] = matmul_q4_0},
+#define X(NAME, name, columns, bytes) [SL_FORMAT_##NAME] = sl__matmul_##name##_avx2,
+               SL_QUANT_FORMATS(X)
+#undef X
+    },
     .quantise = quantise,
     .softmax = softmax,
     .silu_mul = silu_mul,

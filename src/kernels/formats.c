@@ -1,0 +1,135 @@
+/* formats.c - the weight formats as files hold them: sizes, and numbers of single rows.
+ *
+ * The second half is the plain meaning of each format, block by block in the file's own
+ * order, with the roundings of the reference implementation: a golden file of blocks
+ * holds it to the last bit (tests/unit/test_formats.c). */
+#include <string.h>
+
+#include "base/base.h"
+#include "kernels/convert.h"
+#include "kernels/panel.h"
+#include "kernels/quants.h"
+
+/* Numbers of one block. */
+typedef void block_fn(float *out, const uint8_t *block);
+
+static uint16_t load_u16(const uint8_t *p) {
+    uint16_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static float load_half(const uint8_t *p) {
+    return sl__half_to_float(load_u16(p));
+}
+
+static void block_f32(float *out, const uint8_t *block) {
+    memcpy(out, block, sizeof *out);
+}
+
+static void block_f16(float *out, const uint8_t *block) {
+    *out = load_half(block);
+}
+
+static void block_bf16(float *out, const uint8_t *block) {
+    *out = sl__bf16_to_float(load_u16(block));
+}
+
+/* ---- blocks of 32 ---- */
+
+/* Nibble i of 32: the first sixteen are the low ones. */
+static int32_t nibble(const uint8_t *bytes, int32_t i) {
+    return i < 16 ? bytes[i] & 15 : bytes[i - 16] >> 4;
+}
+
+static int32_t bit(const uint8_t *bytes, int32_t i) {
+    return bytes[i / 8] >> (i % 8) & 1;
+}
+
+static void block_q8_0(float *out, const uint8_t *block) {
+    const float d = load_half(block);
+    for (int32_t i = 0; i < 32; i++)
+        out[i] = d * (float)(int8_t)block[2 + i];
+}
+
+static void block_q4_0(float *out, const uint8_t *block) {
+    const float d = load_half(block);
+    for (int32_t i = 0; i < 32; i++)
+        out[i] = d * (float)(nibble(block + 2, i) - 8);
+}
+
+static void block_q4_1(float *out, const uint8_t *block) {
+    const float d = load_half(block), m = load_half(block + 2);
+    for (int32_t i = 0; i < 32; i++)
+        out[i] = d * (float)nibble(block + 4, i) + m;
+}
+
+static void block_q5_0(float *out, const uint8_t *block) {
+    const float d = load_half(block);
+    for (int32_t i = 0; i < 32; i++)
+        out[i] = d * (float)((nibble(block + 6, i) | bit(block + 2, i) << 4) - 16);
+}
+
+static void block_q5_1(float *out, const uint8_t *block) {
+    const float d = load_half(block), m = load_half(block + 2);
+    for (int32_t i = 0; i < 32; i++)
+        out[i] = d * (float)(nibble(block + 8, i) | bit(block + 4, i) << 4) + m;
+}
+
+static const int8_t iq4_nl_values[16] = {SL_IQ4_NL_VALUES};
+static const int8_t mxfp4_values[16] = {SL_MXFP4_VALUES};
+
+static void block_iq4_nl(float *out, const uint8_t *block) {
+    const float d = load_half(block);
+    for (int32_t i = 0; i < 32; i++)
+        out[i] = d * (float)iq4_nl_values[nibble(block + 2, i)];
+}
+
+static void block_mxfp4(float *out, const uint8_t *block) {
+    const float d = sl__e8m0_half_to_float(block[0]);
+    for (int32_t i = 0; i < 32; i++)
+        out[i] = d * (float)mxfp4_values[nibble(block + 1, i)];
+}
+
+/* ---- the table ---- */
+
+static const struct {
+    const char *name;
+    int32_t columns, bytes; /* of one block of one row */
+    int quantised;
+    block_fn *to_float;
+} formats[SL_FORMATS] = {
+#define X(NAME, name, columns, bytes) [SL_FORMAT_##NAME] = {#NAME, columns, bytes, 0, block_##name},
+    SL_FLOAT_FORMATS(X)
+#undef X
+#define X(NAME, name, columns, bytes) [SL_FORMAT_##NAME] = {#NAME, columns, bytes, 1, block_##name},
+        SL_QUANT_FORMATS(X)
+#undef X
+};
+
+const char *sl__format_name(sl__format format) {
+    return formats[format].name;
+}
+
+int sl__format_is_quantised(sl__format format) {
+    return formats[format].quantised;
+}
+
+int32_t sl__format_block(sl__format format) {
+    return formats[format].columns;
+}
+
+size_t sl__format_row_bytes(sl__format format, int32_t n_in) {
+    SL_DCHECK(n_in % formats[format].columns == 0);
+    return (size_t)(n_in / formats[format].columns) * (size_t)formats[format].bytes;
+}
+
+size_t sl__format_panel_bytes(sl__format format, int32_t n_in) {
+    return SL_PANEL_ROWS * sl__format_row_bytes(format, n_in);
+}
+
+void sl__row_to_float(sl__format format, float *out, const uint8_t *row, int32_t n_in) {
+    const int32_t columns = formats[format].columns, bytes = formats[format].bytes;
+    for (int32_t c = 0; c < n_in; c += columns, row += bytes)
+        formats[format].to_float(out + c, row);
+}

@@ -1,0 +1,78 @@
+/* walk.h - how the x86 products walk over panels: by how many rows, and how far ahead.
+ *
+ * Private to src/kernels/x86; static inline and macros only. */
+#ifndef SL_WALK_H
+#define SL_WALK_H
+
+#include <immintrin.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "kernels/kernels.h"
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/* A walk for one or two rows is left to the hardware's prefetcher, which keeps up with
+ * it and is only disturbed by advice. With more rows the arithmetic between two lines is
+ * long enough for it to lose the thread, and the second-level cache is asked for lines
+ * ahead of time (docs/performance.md, "Prefetching"). */
+enum { PREFETCH_ROWS = 3, PREFETCH_BYTES = 8192 };
+
+ALWAYS_INLINE void prefetch(const int n_rows, const uint8_t *p, int32_t n) {
+    if (n_rows < PREFETCH_ROWS) return;
+    for (int32_t i = 0; i < n; i += SL_CACHE_LINE)
+        _mm_prefetch((const char *)p + PREFETCH_BYTES + i, _MM_HINT_T1);
+}
+
+/* Rows of activations, taken apart once per call. */
+typedef struct act_rows {
+    const int8_t *q[SL_KERNEL_ROWS];
+    const float *scales[SL_KERNEL_ROWS];
+    const float *shifts[SL_KERNEL_ROWS];
+    const int16_t *minus_sums[SL_KERNEL_ROWS];
+} act_rows;
+
+ALWAYS_INLINE void act_rows_of(act_rows *a, const void *const *x, int32_t n_in, int n) {
+    for (int r = 0; r < n; r++) {
+        void *row = (void *)(uintptr_t)x[r]; /* read only */
+        a->q[r] = sl__act_quants(row);
+        a->scales[r] = sl__act_scales(row, n_in);
+        a->shifts[r] = sl__act_shifts(row, n_in);
+        a->minus_sums[r] = sl__act_minus_sums(row, n_in);
+    }
+}
+
+/* Four bytes: quants of four columns, or the two sums of a block. */
+ALWAYS_INLINE int32_t load_four(const void *p) {
+    int32_t four;
+    memcpy(&four, p, sizeof four);
+    return four;
+}
+
+/* Up to 8 rows share one walk over the panels; more rows take each panel, by then in
+ * cache, 8 at a time. Every row count is compiled on its own. */
+#define MATMUL(storage, name, inner, format)                                                       \
+    storage name(const uint8_t *panels, int32_t n_in, int32_t n_panels, const void *const *x,      \
+                 float *const *y, int32_t n_rows) {                                                \
+        const size_t panel_bytes = sl__format_panel_bytes(format, n_in);                           \
+        const int32_t step = n_rows <= SL_KERNEL_ROWS ? n_panels : 1;                              \
+        for (int32_t p = 0; p < n_panels; p += step, panels += panel_bytes)                        \
+            for (int32_t r = 0; r < n_rows; r += SL_KERNEL_ROWS)                                   \
+                switch (sl__min_i32(SL_KERNEL_ROWS, n_rows - r)) {                                 \
+                    ROWS_CASE(1, inner, format)                                                    \
+                    ROWS_CASE(2, inner, format)                                                    \
+                    ROWS_CASE(3, inner, format)                                                    \
+                    ROWS_CASE(4, inner, format)                                                    \
+                    ROWS_CASE(5, inner, format)                                                    \
+                    ROWS_CASE(6, inner, format)                                                    \
+                    ROWS_CASE(7, inner, format)                                                    \
+                    ROWS_CASE(8, inner, format)                                                    \
+                }                                                                                  \
+    }
+#define ROWS_CASE(n, inner, format)                                                                \
+    case n:                                                                                        \
+        inner(format, n, panels, n_in, step, x + r, y + r, p * SL_PANEL_ROWS);                     \
+        break;
+
+#endif
