@@ -15,8 +15,8 @@ typedef struct view {
     double time_ratio;  /* to the first point of the same kind                   */
     double bytes_ratio;
     double bytes_per_second;
-    double bandwidth_share; /* of all threads' read bandwidth; 0: unknown, or the
-                               weights are in the cache and the share means nothing  */
+    double bandwidth_share; /* of the read bandwidth of the same round; 0: unknown, or
+                               the weights are in the cache and it means nothing      */
 } view;
 
 static bool in_cache(const cli_bench_report *b) {
@@ -40,8 +40,7 @@ static view view_of(const cli_bench_report *b, int32_t i) {
     v.time_ratio = p->seconds / points[0].seconds;
     v.bytes_ratio = bytes_of(p) / bytes_of(&points[0]);
     v.bytes_per_second = bytes_of(p) / p->seconds;
-    if (b->bandwidth_all > 0 && !in_cache(b))
-        v.bandwidth_share = v.bytes_per_second / b->bandwidth_all;
+    if (!in_cache(b)) v.bandwidth_share = p->bandwidth_share;
     return v;
 }
 
@@ -63,9 +62,9 @@ static void print_head(FILE *to, const cli_bench_report *b) {
                   cli_bytes_text((double)f->weight_bytes).text, (int)b->result->threads,
                   sl_model_isa(b->model), sl_model_layout(b->model));
     (void)fprintf(to, "%s\n\n", cpu);
-    if (b->bandwidth_all > 0)
+    if (b->result->bandwidth > 0)
         (void)fprintf(to, "* read bandwidth: %.1f GB/s with 1 thread, %.1f GB/s with %d\n",
-                      b->bandwidth_one / 1e9, b->bandwidth_all / 1e9, (int)b->result->threads);
+                      b->bandwidth_one / 1e9, b->result->bandwidth / 1e9, (int)b->result->threads);
     if (in_cache(b))
         (void)fputs("* the weights fit into the last-level cache: GB/s are not memory's\n", to);
     if (b->params->prompt > 0)
@@ -131,7 +130,7 @@ void cli_bench_csv(FILE *to, const cli_bench_report *b) {
         (void)fprintf(to, ",%s,%s,%s,%d,%d,%d,%.6g,%.6g,%.6g,%s,%d", f->type,
                       sl_model_isa(b->model), sl_model_layout(b->model), (int)b->result->threads,
                       (int)b->params->depth, (int)b->params->rounds, b->bandwidth_one,
-                      b->bandwidth_all, b->result->prompt_tokens_per_second, v.tokens,
+                      b->result->bandwidth, b->result->prompt_tokens_per_second, v.tokens,
                       (int)p->rows);
         const double numbers[] = {p->seconds,        p->seconds_min,       p->seconds_max,
                                   v.time_ratio,      v.bytes_ratio,        p->experts_per_layer,
@@ -191,7 +190,7 @@ int cli_bench_json(FILE *to, const cli_bench_report *b) {
         (json_int_t)f->weight_bytes, "isa", sl_model_isa(b->model), "layout",
         sl_model_layout(b->model), "cpu", text(cpu), "threads", (int)b->result->threads, "depth",
         (int)b->params->depth, "rounds", (int)b->params->rounds, "weights_in_cache", in_cache(b),
-        "bandwidth_one", known(b->bandwidth_one), "bandwidth_all", known(b->bandwidth_all),
+        "bandwidth_one", known(b->bandwidth_one), "bandwidth_all", known(b->result->bandwidth),
         "prompt_tokens", (int)b->params->prompt, "prompt_tokens_per_second",
         known(b->result->prompt_tokens_per_second), "decode_tokens_per_second",
         known(decode_speed(b)), "points", points_array(b));

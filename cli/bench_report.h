@@ -11,8 +11,7 @@ typedef struct cli_bench_report { /* borrowed */
     const sl_model *model;
     const sl_bench_params *params;
     const sl_bench_result *result;
-    double bandwidth_one; /* bytes per second; 0: not measured */
-    double bandwidth_all;
+    double bandwidth_one; /* bytes per second with one thread; 0: not measured */
 } cli_bench_report;
 
 /* Markdown: the machine, the speeds, one table for both kinds of rows. */

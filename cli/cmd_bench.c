@@ -46,29 +46,35 @@ static const char *parse_rows(const char *value, void *target) {
     return NULL;
 }
 
+/* 0, or enough to be memory's and not the cache's. */
+static const char *parse_bandwidth(const char *value, void *target) {
+    int64_t mib;
+    if (!cli_parse_int64(value, &mib) || (mib != 0 && (mib < 256 || mib > 1 << 20)))
+        return "0, or MiB in 256 .. 1048576";
+    *(int32_t *)target = (int32_t)mib;
+    return NULL;
+}
+
 static void on_progress(void *user, int32_t done, int32_t total) {
     cli_progress_update(user, done, total);
 }
 
-/* 1 thread and all of them, remembered for other commands. Too little memory for a
- * meaningful measurement is no reason to lose the curve. */
-static int measure_bandwidth(const bench_options *o, int32_t threads, cli_bench_report *b) {
+/* One thread's bandwidth beside that of all, which the curve's rounds have measured; both
+ * are remembered for other commands. */
+static int measure_bandwidth(const bench_options *o, const sl_bench_result *result,
+                             cli_bench_report *b) {
     sl_error err = {SL_OK, SL_NOWHERE, ""};
-    const uint64_t bytes = (uint64_t)o->bandwidth_mib << 20;
+    if (o->params.bandwidth_bytes == 0) return CLI_OK;
     cli_progress progress;
     cli_progress_begin(&progress, "measuring the read bandwidth");
     cli_progress_show(&progress);
-    sl_status status = sl_bench_bandwidth(threads, bytes, &b->bandwidth_all, &err);
-    if (status == SL_OK) status = sl_bench_bandwidth(1, bytes, &b->bandwidth_one, &err);
+    const sl_status status =
+        sl_bench_bandwidth(1, o->params.bandwidth_bytes, &b->bandwidth_one, &err);
     cli_progress_end(&progress);
-    if (status == SL_OK) {
-        (void)cli_bandwidth_store(threads, b->bandwidth_all);
-        (void)cli_bandwidth_store(1, b->bandwidth_one);
-        return CLI_OK;
-    }
-    b->bandwidth_all = b->bandwidth_one = 0;
-    const int code = cli_complain_status("read bandwidth", status, &err);
-    return status == SL_E_NOMEM ? CLI_OK : code;
+    if (status != SL_OK) return cli_complain_status("read bandwidth", status, &err);
+    (void)cli_bandwidth_store(1, b->bandwidth_one);
+    (void)cli_bandwidth_store(result->threads, result->bandwidth);
+    return CLI_OK;
 }
 
 static int measure_curve(bench_options *o, const sl_model *model, sl_bench_result *result) {
@@ -79,6 +85,7 @@ static int measure_curve(bench_options *o, const sl_model *model, sl_bench_resul
     o->params.v_type = (sl_kv_type)o->engine.v_type;
     o->params.rows = o->rows.rows;
     o->params.n_rows = o->rows.n;
+    o->params.bandwidth_bytes = (uint64_t)o->bandwidth_mib << 20;
     o->params.progress = on_progress;
     o->params.user = &progress;
 
@@ -117,13 +124,13 @@ static int run(const cli_command *self, int argc, char **argv) {
         CLI_OPTION_LAYOUT(&o.engine),
         CLI_INT("-p --n-prompt", "N", &p->prompt, 0, 1 << 20,
                 "tokens of the prompt to time; 0: none"),
-        CLI_INT("-d --n-depth", "N", &p->depth, 0, 1 << 20,
+        CLI_INT("-d --n-depth --depth", "N", &p->depth, 0, 1 << 20,
                 "committed tokens below the rows of the curve"),
         CLI_INT("-r --repetitions", "N", &p->rounds, 1, 1000, "timed passes per point"),
         CLI_CUSTOM("--rows", "LIST", &o.rows, parse_rows,
                    "points of the curve (default 1,2,3,4,6,8,12,16)"),
-        CLI_INT("--bandwidth-mib", "N", &o.bandwidth_mib, 256, 1 << 20,
-                "memory to read for the bandwidth"),
+        CLI_CUSTOM("--bandwidth-mib", "N", &o.bandwidth_mib, parse_bandwidth,
+                   "memory to read for the bandwidth; 0: do not measure it (default 1024)"),
         CLI_CHOICE("-o --output", "FORMAT", &o.format, formats, "output format"),
     };
     if (!cli_parse(self, options, CLI_COUNT(options), argc, argv, &code)) return code;
@@ -134,7 +141,7 @@ static int run(const cli_command *self, int argc, char **argv) {
     code = cli_open_model(&o.engine, &model);
     report.model = model;
     if (code == CLI_OK) code = measure_curve(&o, model, &result);
-    if (code == CLI_OK) code = measure_bandwidth(&o, result.threads, &report);
+    if (code == CLI_OK) code = measure_bandwidth(&o, &result, &report);
     if (code == CLI_OK) code = print_report(&o, &report);
     sl_model_close(&model);
     return code;

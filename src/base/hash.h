@@ -7,8 +7,8 @@
 
 #define SL_HASH_SEED UINT64_C(0xcbf29ce484222325)
 
-/* Fold n bytes into a running hash; start from SL_HASH_SEED. Cutting the bytes
- * into several calls changes nothing as long as every cut is a multiple of 8. */
+/* Fold n bytes into a running hash; start from SL_HASH_SEED. How the bytes are cut into
+ * calls is part of the result. */
 uint64_t sl__hash_bytes(uint64_t hash, const void *bytes, size_t n);
 
 /* Bijective finaliser of splitmix64: every input bit reaches every output bit. */
