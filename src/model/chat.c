@@ -55,7 +55,7 @@ const char *sl__chat_name(const sl__chat_format *format) {
 }
 
 static sl__text_piece markup(const char *text) {
-    return (sl__text_piece){text, strlen(text), true};
+    return (sl__text_piece){text, strlen(text), true, true};
 }
 
 /* Three pieces for one message; false if its role is not in the format. */
@@ -64,7 +64,7 @@ static bool write_message(const sl__chat_format *format, const sl_chat_message *
     for (size_t r = 0; r < ROLES_MAX && format->roles[r].role; r++) {
         if (strcmp(format->roles[r].role, message->role) != 0) continue;
         pieces[0] = markup(format->roles[r].before);
-        pieces[1] = (sl__text_piece){message->text, strlen(message->text), false};
+        pieces[1] = (sl__text_piece){message->text, strlen(message->text), false, false};
         pieces[2] = markup(format->roles[r].after);
         return true;
     }

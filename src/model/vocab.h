@@ -1,12 +1,21 @@
 /* vocab.h - the tokens of a model: text to ids and back.
  *
- *     text -> control tokens cut out -> words (pre-tokenizer pattern) -> BPE merges -> ids
+ *     text -> special tokens cut out -> words, merges by rank      -> ids    BPE ("gpt2")
+ *                                    -> characters, merges by score -> ids    SPM ("llama")
  *
- * Byte-level BPE (tokenizer.ggml.model "gpt2"), so any bytes have ids and come back
- * unchanged. A vocabulary is read-only after opening; every call may run on any number
- * of threads. It keeps nothing of the file it was read from.
+ * Any bytes have ids and come back unchanged:
+ *     BPE  decode(encode(x)) == x. (Some vocabularies have no token for C0, C1 and F5 ..
+ *          FF, bytes that valid UTF-8 never has: each comes back as U+FFFD.)
+ *     SPM  decode(encode(x)) == x; with add_space_prefix (the usual), " " before each
+ *          stretch of x that starts it or follows a special token. (In a vocabulary
+ *          without byte tokens the unknown token stands in for what it cannot say.)
+ * Special tokens that take white space along (Phi-3's) lose it, where they are parsed.
  *
- * vocab.c builds and looks up, bpe.c tokenises, pretokenizer.h cuts text into words. */
+ * A vocabulary is read-only after opening; every call may run on any number of threads.
+ * It keeps nothing of the file it was read from.
+ *
+ * vocab.c and vocab_special.c build and look up, vocab_tokenize.c cuts special tokens out,
+ * bpe.c and spm.c tokenise the rest, pretokenizer.h cuts text into words. */
 #ifndef SL_VOCAB_H
 #define SL_VOCAB_H
 
@@ -44,6 +53,7 @@ typedef struct sl__text_piece {
     const char *text;
     size_t n;
     bool parse_special;
+    bool brings_space; /* a space that it has where the tokenizer would put one is that one */
 } sl__text_piece;
 
 /* As sl__vocab_tokenize() of the pieces' concatenation. */
@@ -57,6 +67,7 @@ bool sl__vocab_is_eog(const sl__vocab *vocab, sl_token token);
 sl_token sl__vocab_bos(const sl__vocab *vocab);
 sl_token sl__vocab_eos(const sl__vocab *vocab);
 bool sl__vocab_adds_bos(const sl__vocab *vocab);
+bool sl__vocab_adds_eos(const sl__vocab *vocab);
 
 /* Every end-of-generation token, ascending; borrowed. */
 const sl_token *sl__vocab_eogs(const sl__vocab *vocab, int32_t *n);

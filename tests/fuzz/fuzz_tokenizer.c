@@ -53,7 +53,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     FUZZ_CHECK(n_tokens >= 0 && (size_t)n_tokens <= n);
     check_tokens(vocab, tokens, n_tokens, text, n, special ? n : 0);
 
-    const sl__text_piece pieces[] = {{text, cut, special}, {text + cut, n - cut, false}};
+    const sl__text_piece pieces[] = {{text, cut, special, false},
+                                     {text + cut, n - cut, false, false}};
     FUZZ_CHECK(sl__vocab_tokenize_pieces(vocab, pieces, 2, tokens, (int32_t)n, &n_tokens, NULL) ==
                SL_OK);
     FUZZ_CHECK(n_tokens >= 0 && (size_t)n_tokens <= n);

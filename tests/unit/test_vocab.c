@@ -54,6 +54,28 @@ static sl_status build(sl__vocab **out, const extra_token *extra, size_t n_extra
     return status;
 }
 
+/* As build(), of any keys. */
+static sl__vocab *finish_good(sl__gguf_writer *w) {
+    sl__gguf g;
+    sl__vocab *vocab = NULL;
+    sl_error err = {0};
+    gguf_bytes file = finish_bytes(w);
+    assert_int_equal(sl__gguf_parse(&g, file.bytes, file.n, "t.gguf", NULL), SL_OK);
+    if (sl__vocab_open(&vocab, &g, &err) != SL_OK) fail_msg("%s", err.text);
+    sl__gguf_close(&g);
+    free(file.bytes);
+    return vocab;
+}
+
+static sl__vocab *build_spm(const scored_token *extra, size_t n_extra,
+                            void (*more)(sl__gguf_writer *)) {
+    sl__gguf_writer w;
+    sl__gguf_writer_init(&w);
+    put_spm_vocabulary(&w, extra, n_extra);
+    if (more) more(&w);
+    return finish_good(&w);
+}
+
 static sl__vocab *build_good(const extra_token *extra, size_t n_extra, const char *const *merges,
                              size_t n_merges) {
     sl__vocab *vocab = NULL;
@@ -87,10 +109,10 @@ static void check_round_trip(const sl__vocab *vocab, const void *text, size_t n,
     int32_t count = 0;
     size_t pos = 0;
     assert_non_null(tokens);
-    CHECK_CASE(sl__vocab_tokenize(vocab, (const char *)copy, n, special, tokens, (int32_t)n, &count,
-                                  NULL) == SL_OK,
+    CHECK_CASE(sl__vocab_tokenize(vocab, (const char *)copy, n, special, tokens, (int32_t)n + 1,
+                                  &count, NULL) == SL_OK,
                "%llu", (unsigned long long)label);
-    CHECK_CASE(count >= 0 && (size_t)count <= n, "%llu", (unsigned long long)label);
+    CHECK_CASE(count >= 0 && (size_t)count <= n + 1, "%llu", (unsigned long long)label);
     for (int32_t i = 0; i < count; i++) {
         size_t length = 0;
         const char *bytes = sl__vocab_bytes(vocab, tokens[i], special, &length);
@@ -101,6 +123,27 @@ static void check_round_trip(const sl__vocab *vocab, const void *text, size_t n,
     CHECK_CASE(pos == n, "%llu: %zu of %zu bytes", (unsigned long long)label, pos, n);
     free(tokens);
     free(copy);
+}
+
+/* Cut a text and compare its words, cut at "|". */
+static void check_words(const char *name, const char *text, const char *expected) {
+    char words[128];
+    size_t used = 0, pos = 0, length = 0;
+    sl__pretokenizer *pre = NULL;
+    sl__cutter *cutter = NULL;
+    assert_int_equal(sl__pretokenizer_open(&pre, name, strlen(name), NULL), SL_OK);
+    assert_int_equal(sl__cutter_open(&cutter, pre, NULL), SL_OK);
+    assert_int_equal(sl__cutter_start(cutter, text, strlen(text), NULL), SL_OK);
+    for (;; pos += length) {
+        assert_int_equal(sl__cutter_next(cutter, &length, NULL), SL_OK);
+        if (length == 0) break;
+        used += (size_t)snprintf(words + used, sizeof words - used, "%s%.*s", pos > 0 ? "|" : "",
+                                 (int)length, text + pos);
+    }
+    assert_int_equal(pos, strlen(text));
+    CHECK_CASE(strcmp(words, expected) == 0, "%s: \"%s\", expected \"%s\"", name, words, expected);
+    sl__cutter_close(&cutter);
+    sl__pretokenizer_close(&pre);
 }
 
 /* ---- tests ---- */
@@ -157,71 +200,122 @@ static void text_is_cut_into_the_words_of_the_pattern(void **state) {
         {"a\xe4\xb8\xadz", "a\xe4\xb8\xadz"},
         {"\xffz\xff", "\xffz|\xff"},
     };
-    sl__pretokenizer *pre = NULL;
-    sl__cutter *cutter = NULL;
     (void)state;
-    assert_int_equal(sl__pretokenizer_open(&pre, "qwen2", 5, NULL), SL_OK);
-    assert_int_equal(sl__cutter_open(&cutter, pre, NULL), SL_OK);
-    for (size_t i = 0; i < SL_COUNT(rows); i++) {
-        const char *text = rows[i].text;
-        char words[128];
-        size_t used = 0, pos = 0, length = 0;
-        assert_int_equal(sl__cutter_start(cutter, text, strlen(text), NULL), SL_OK);
-        for (;; pos += length) {
-            assert_int_equal(sl__cutter_next(cutter, &length, NULL), SL_OK);
-            if (length == 0) break;
-            used += (size_t)snprintf(words + used, sizeof words - used, "%s%.*s",
-                                     pos > 0 ? "|" : "", (int)length, text + pos);
+    for (size_t i = 0; i < SL_COUNT(rows); i++)
+        check_words("qwen2", rows[i].text, rows[i].words);
+}
+
+/* Fails if a row has another row's pattern, a pattern is missing, or a later pattern sees
+ * past the end of its piece. Cut so by the pre-tokenizers of Hugging Face's tokenizers. */
+static void every_pattern_cuts_in_its_own_way(void **state) {
+    static const struct {
+        const char *pre, *text, *words;
+    } rows[] = {
+        {"gpt-2", "It's 2026:  OK?\n", "It|'s| 2026|:| | OK|?|\n"},
+        {"mpt", "WE'LL  go", "WE|'|LL| | go"},
+        {"olmo", "(a)\n\n b", "(|a|)|\n\n| b"},
+        {"llama-bpe", "It'S 12345 a\xc3\xa9.\n\nB", "It|'S| |123|45| a\xc3\xa9|.\n\n|B"},
+        {"llama-v3", "1234", "123|4"},
+        {"dbrx", "1234 $x", "123|4| $|x"},
+        {"chatglm-bpe", "1234", "123|4"},
+        {"deepseek-r1-qwen", "12", "1|2"},
+        {"qwen35", "e\xcc\x81z 12", "e\xcc\x81z| |1|2"},
+        {"qwen2", "e\xcc\x81z", "e|\xcc\x81z"},
+        {"gpt-4o", "HTTPServer's iPhone 1234 a/b//\n", "HTTPServer's| i|Phone| |123|4| a|/b|//\n"},
+        {"llama4", "don't 1234", "don't| |123|4"},
+        {"tekken", "don't 12 iPhone", "don|'t| |1|2| i|Phone"},
+        {"deepseek-llm", "Hi \xd0\x9c\xd0\xb8 12\n\xe4\xb8\xad!  ",
+         "Hi| \xd0\x9c\xd0\xb8| |12|\n|\xe4\xb8\xad|!|  "},
+        {"deepseek-llm", "  \xe4\xb8\xad", "  |\xe4\xb8\xad"},
+        {"deepseek-coder", "f(x) 12\n", "f|(|x|)| |1|2|\n"},
+        {"deepseek-v3", "(Hi 1234\xe4\xb8\xad\xe3\x81\x82z. ",
+         "(Hi| |123|4|\xe4\xb8\xad\xe3\x81\x82|z|.| "},
+        {"bailingmoe", "a12\n\nb", "a|1|2|\n\n|b"},
+        {"seed-coder", "a!\n\nb", "a|!|\n\n|b"},
+        {"starcoder", "a 12 b", "a| |1|2| b"},
+        {"falcon", "a-b 12345 `x`", "a|-|b| |123|45| |`|x|`"},
+        {"default", "a-b 12345", "a|-|b| |123|45"},
+    };
+    (void)state;
+    for (size_t i = 0; i < SL_COUNT(rows); i++)
+        check_words(rows[i].pre, rows[i].text, rows[i].words);
+}
+
+enum { LENGTH_MAX = 200 };
+
+/* Bytes, or characters, words and markup with bytes between; their number returned. */
+static size_t random_text(check_random *r, bool bytes_only, unsigned char text[LENGTH_MAX + 16]) {
+    static const char *const parts[] = {
+        "<|im_end|>",   "<|im_",    "\xe4\xb8\xad", "\xf0\x9f\x98\x80",
+        "\xed\xa0\x80", "\xc0\x80", "the ",         "  \n",
+        "'ll",          "\xe4",     "\xe2\x96\x81", "12345",
+        "HTTPs"};
+    size_t n = 0;
+    const size_t length = (size_t)check_below(r, LENGTH_MAX);
+    while (n < length) {
+        if (bytes_only || check_below(r, 2)) {
+            text[n++] = (unsigned char)check_u64(r);
+        } else {
+            const char *part = parts[check_below(r, (int32_t)SL_COUNT(parts))];
+            while (*part)
+                text[n++] = (unsigned char)*part++;
         }
-        assert_int_equal(pos, strlen(text));
-        assert_string_equal(words, rows[i].words);
     }
-    sl__cutter_close(&cutter);
-    sl__pretokenizer_close(&pre);
+    return n;
 }
 
 /* Fails if invalid UTF-8, NUL or a cut character changes a byte, or is read past. */
 static void any_bytes_come_back_unchanged(void **state) {
-    enum { ROUNDS = 3000, LENGTH_MAX = 200 };
-    static const char *const parts[] = {
-        "<|im_end|>",   "<|im_",    "\xe4\xb8\xad", "\xf0\x9f\x98\x80",
-        "\xed\xa0\x80", "\xc0\x80", "the ",         "  \n",
-        "'ll",          "\xe4"};
     check_random r = {5, 0};
     (void)state;
-    for (uint64_t round = 0; round < ROUNDS; round++) {
+    for (uint64_t round = 0; round < 3000; round++) {
         unsigned char text[LENGTH_MAX + 16];
-        size_t n = 0;
-        const size_t length = (size_t)check_below(&r, LENGTH_MAX);
-        const bool bytes_only = round % 3 == 0;
-        while (n < length) {
-            if (bytes_only || check_below(&r, 2)) {
-                text[n++] = (unsigned char)check_u64(&r);
-            } else {
-                const char *part = parts[check_below(&r, (int32_t)SL_COUNT(parts))];
-                while (*part)
-                    text[n++] = (unsigned char)*part++;
-            }
-        }
+        const size_t n = random_text(&r, round % 3 == 0, text);
         check_round_trip(embedded, text, n, round % 2 == 0, round);
     }
 }
 
-/* Fails if a long run of anything takes quadratic time, overflows a limit or a stack. */
-static void long_runs_are_no_problem(void **state) {
-    enum { N = 1 << 20 };
-    static const char *const units[] = {"a",    " ",        "\n", " \n", "<|im_start|",
-                                        "\xff", "\xcc\x81", "1",  "'",   "<|im_end|>"};
-    char *text = malloc(N);
-    (void)state;
+/* A text of runs that tempt a pattern into quadratic time; 64 KiB each. */
+static void check_long_runs(const sl__vocab *vocab, size_t size) {
+    static const char *const units[] = {
+        "a", " ", "\n",         " \n", "<|im_start|",  "\xff", "\xcc\x81",
+        "1", "'", "<|im_end|>", "A",   "\xe4\xb8\xad", "  x",  "\xc3\xa9"};
+    char *text = malloc(size);
     assert_non_null(text);
     for (size_t u = 0; u < SL_COUNT(units); u++) {
-        const size_t unit = strlen(units[u]), n = N / unit * unit;
+        const size_t unit = strlen(units[u]), n = size / unit * unit;
         for (size_t i = 0; i < n; i += unit)
             memcpy(text + i, units[u], unit);
-        check_round_trip(embedded, text, n, true, u);
+        check_round_trip(vocab, text, n, true, u);
+        text[n - 1] = '1'; /* a run that does not end the text */
+        check_round_trip(vocab, text, n, true, u);
     }
     free(text);
+}
+
+/* Fails if a long run of anything takes quadratic time, overflows a limit or a stack. */
+static void long_runs_are_no_problem(void **state) {
+    (void)state;
+    check_long_runs(embedded, 1 << 20);
+}
+
+/* Fails if some pattern loses, doubles or reads past a byte, or is quadratic. */
+static void any_bytes_come_back_with_every_pre_tokenizer(void **state) {
+    check_random r = {6, 0};
+    (void)state;
+    for (size_t i = 0; sl__pretokenizer_name(i); i++) {
+        sl__gguf_writer w;
+        sl__gguf_writer_init(&w);
+        put_bpe_vocabulary(&w, sl__pretokenizer_name(i), NULL, 0, NULL, 0);
+        sl__vocab *vocab = finish_good(&w);
+        for (uint64_t round = 0; round < 100; round++) {
+            unsigned char text[LENGTH_MAX + 16];
+            const size_t n = random_text(&r, round % 3 == 0, text);
+            check_round_trip(vocab, text, n, true, i * 1000 + round);
+        }
+        check_long_runs(vocab, 1 << 15);
+        sl__vocab_close(&vocab);
+    }
 }
 
 /* Fails if a control token's spelling becomes the token where it must not, or does not
@@ -262,9 +356,9 @@ static void the_count_does_not_depend_on_the_room(void **state) {
 /* Fails if pieces are tokenised apart, or a control token forms across two of them. */
 static void pieces_are_one_text_but_for_control_tokens(void **state) {
     static const sl__text_piece pieces[] = {
-        {"<|im_start|>user\n", 17, true}, {"\n  hello wor", 12, false},
-        {"ld <|im_", 8, false},           {"end|>", 5, true},
-        {"<|im_end|>", 10, true},
+        {"<|im_start|>user\n", 17, true, false}, {"\n  hello wor", 12, false, false},
+        {"ld <|im_", 8, false, false},           {"end|>", 5, true, false},
+        {"<|im_end|>", 10, true, false},
     };
     sl_token joined[64], apart[64];
     int32_t n_joined = 0, n_apart = 0, n = 0;
@@ -435,13 +529,200 @@ static void a_vocabulary_that_cannot_work_is_refused(void **state) {
     }
 }
 
+static void put_no_prefix(sl__gguf_writer *w) {
+    sl__gguf_put_bool(w, "tokenizer.ggml.add_space_prefix", false);
+}
+
+#define SPACE "\xe2\x96\x81"
+
+/* Fails if the score is not the first criterion or place the second, a merged neighbour is
+ * used twice, or bytes are not the last resort. Byte b is 3 + b. */
+static void spm_merges_by_score_then_from_the_left(void **state) {
+    static const scored_token extra[] = {{"a", SL_TOKEN_NORMAL, -9},  {"b", SL_TOKEN_NORMAL, -9},
+                                         {"ab", SL_TOKEN_NORMAL, -3}, {"ba", SL_TOKEN_NORMAL, -2},
+                                         {"aba", SL_TOKEN_NORMAL, 1}, {"aa", SL_TOKEN_NORMAL, 0},
+                                         {SPACE, SL_TOKEN_NORMAL, -9}};
+    (void)state;
+    sl__vocab *vocab = build_spm(extra, SL_COUNT(extra), put_no_prefix);
+    assert_string_equal(ids_of(vocab, "ab", false), "261");
+    assert_string_equal(ids_of(vocab, "bab", false), "262 260"); /* ba before ab */
+    assert_string_equal(ids_of(vocab, "aba", false), "263");     /* a ba, then both */
+    assert_string_equal(ids_of(vocab, "aaa", false), "264 259"); /* from the left */
+    assert_string_equal(ids_of(vocab, "ababa", false), "263 262");
+    assert_string_equal(ids_of(vocab, "c\xc3\xa9", false), "102 198 172");
+    assert_string_equal(ids_of(vocab, "a b", false), "259 265 260");
+    assert_string_equal(ids_of(vocab, "", false), "");
+    sl__vocab_close(&vocab);
+}
+
+/* Fails if the space is missing, doubled, or put where no text begins; or if a markup's
+ * own space does not replace it. */
+static void spm_puts_a_space_before_text(void **state) {
+    static const scored_token extra[] = {{SPACE, SL_TOKEN_NORMAL, -9},
+                                         {SPACE "a", SL_TOKEN_NORMAL, -1},
+                                         {SPACE SPACE, SL_TOKEN_NORMAL, -2},
+                                         {"[I]", SL_TOKEN_CONTROL, 0},
+                                         {"a", SL_TOKEN_NORMAL, -9}};
+    static const sl__text_piece pieces[] = {{"[I] ", 4, true, true}, {"a", 1, false, false}},
+                                plain[] = {{"[I] ", 4, true, false}, {"a", 1, false, false}};
+    sl_token tokens[8];
+    int32_t n = 0;
+    (void)state;
+    sl__vocab *vocab = build_spm(extra, SL_COUNT(extra), NULL);
+    assert_string_equal(ids_of(vocab, "a", true), "260");
+    assert_string_equal(ids_of(vocab, " a", true), "259 260");
+    assert_string_equal(ids_of(vocab, "a[I]a", true), "260 262 260");
+    assert_string_equal(ids_of(vocab, "[I][I]", true), "262 262");
+    assert_int_equal(sl__vocab_tokenize_pieces(vocab, pieces, 2, tokens, 8, &n, NULL), SL_OK);
+    assert_int_equal(n, 2);
+    assert_int_equal(tokens[1], 260);
+    assert_int_equal(sl__vocab_tokenize_pieces(vocab, plain, 2, tokens, 8, &n, NULL), SL_OK);
+    assert_int_equal(n, 3);
+    assert_true(sl__vocab_adds_bos(vocab) && !sl__vocab_adds_eos(vocab));
+    assert_int_equal(sl__vocab_bos(vocab), 1);
+    assert_int_equal(sl__vocab_eos(vocab), 2);
+    assert_true(sl__vocab_is_eog(vocab, 2));
+    sl__vocab_close(&vocab);
+}
+
+/* Fails if a byte changes: invalid ones, U+2581 itself, spaces beside cut characters. */
+static void any_bytes_come_back_from_spm(void **state) {
+    static const scored_token extra[] = {
+        {SPACE, SL_TOKEN_NORMAL, -9},         {"th", SL_TOKEN_NORMAL, -1},
+        {"the", SL_TOKEN_NORMAL, -2},         {SPACE "the", SL_TOKEN_NORMAL, -3},
+        {"e" SPACE, SL_TOKEN_NORMAL, -1},     {"t", SL_TOKEN_NORMAL, -9},
+        {"\xe4\xb8\xad", SL_TOKEN_NORMAL, 0}, {"  ", SL_TOKEN_USER_DEFINED, 0},
+        {"e", SL_TOKEN_NORMAL, -9},           {"<|im_end|>", SL_TOKEN_CONTROL, 0},
+        {"[X]", SL_TOKEN_UNUSED, 0},          {"im", SL_TOKEN_UNUSED, 9}};
+    check_random r = {7, 0};
+    (void)state;
+    sl__vocab *vocab = build_spm(extra, SL_COUNT(extra), put_no_prefix);
+    for (uint64_t round = 0; round < 3000; round++) {
+        unsigned char text[LENGTH_MAX + 16];
+        const size_t n = random_text(&r, round % 3 == 0, text);
+        check_round_trip(vocab, text, n, round % 2 == 0, round);
+    }
+    check_round_trip(vocab, "\xe2 \xe2\x96 " SPACE "x", 10, false, 9999);
+    check_long_runs(vocab, 1 << 18);
+    sl__vocab_close(&vocab);
+}
+
+static void put_unknown_only(sl__gguf_writer *w, bool unknown) {
+    static const int32_t scores[] = {0, 0};
+    const int32_t kinds[] = {unknown ? SL_TOKEN_UNKNOWN : SL_TOKEN_CONTROL, SL_TOKEN_NORMAL};
+    sl__gguf_put_str(w, "tokenizer.ggml.model", "llama");
+    sl__gguf_put_strs(w, "tokenizer.ggml.tokens", 2);
+    sl__gguf_put_element(w, "<unk>", 5);
+    sl__gguf_put_element(w, "a", 1);
+    sl__gguf_put_i32s(w, "tokenizer.ggml.token_type", kinds, 2);
+    sl__gguf_put_i32s(w, "tokenizer.ggml.scores", scores, 2);
+}
+
+/* Fails if a character without tokens vanishes where there are no byte tokens, or a
+ * vocabulary that has neither is accepted. */
+static void spm_without_bytes_has_the_unknown_token(void **state) {
+    sl__gguf_writer w;
+    sl__gguf g;
+    sl__vocab *vocab = NULL;
+    sl_error err = {0};
+    (void)state;
+    sl__gguf_writer_init(&w);
+    put_unknown_only(&w, true);
+    put_no_prefix(&w);
+    vocab = finish_good(&w);
+    assert_string_equal(ids_of(vocab, "ab", false), "1 0");
+    sl__vocab_close(&vocab);
+
+    sl__gguf_writer_init(&w);
+    put_unknown_only(&w, false);
+    gguf_bytes file = finish_bytes(&w);
+    assert_int_equal(sl__gguf_parse(&g, file.bytes, file.n, "t.gguf", NULL), SL_OK);
+    assert_int_equal(sl__vocab_open(&vocab, &g, &err), SL_E_FORMAT);
+    assert_non_null(strstr(err.text, "neither a token for byte 0x00 nor one for the unknown"));
+    sl__gguf_close(&g);
+    free(file.bytes);
+}
+
+static void put_name_phi3(sl__gguf_writer *w) {
+    sl__gguf_put_str(w, "general.name", "Phi-3.5-MoE-instruct");
+}
+
+/* Fails if white space is dropped before a token, after the three exceptions, past the next
+ * special token, in other models, or where special tokens are not parsed. */
+static void special_tokens_of_phi3_take_white_space_along(void **state) {
+    static const scored_token extra[] = {{SPACE, SL_TOKEN_NORMAL, -9},
+                                         {"a", SL_TOKEN_NORMAL, -9},
+                                         {"<|end|>", SL_TOKEN_CONTROL, 0},
+                                         {"<|endoftext|>", SL_TOKEN_CONTROL, 0}};
+    (void)state;
+    sl__vocab *phi3 = build_spm(extra, SL_COUNT(extra), put_name_phi3);
+    assert_string_equal(ids_of(phi3, "a <|end|> \n\ta", true), "259 260 259 261 259 260");
+    assert_string_equal(ids_of(phi3, "<|end|>\n<|end|>\n", true), "261 261");
+    assert_string_equal(ids_of(phi3, "<|endoftext|>\n", true), "262 259 13");
+    assert_string_equal(ids_of(phi3, "<s>\n", true), "1 259 13");
+    sl__vocab_close(&phi3);
+    sl__vocab *other = build_spm(extra, SL_COUNT(extra), NULL);
+    assert_string_equal(ids_of(other, "<|end|>\n", true), "261 259 13");
+    sl__vocab_close(&other);
+}
+
+/* Fails if harmony's markup can be typed by a user, is hidden in the output, or the end of
+ * a message ends the turn. */
+static void markup_of_harmony_is_shown_but_not_typed(void **state) {
+    static const extra_token extra[] = {
+        {"<|return|>", SL_TOKEN_CONTROL}, {"<|call|>", SL_TOKEN_CONTROL},
+        {"<|end|>", SL_TOKEN_CONTROL},    {"<|channel|>", SL_TOKEN_CONTROL},
+        {"<|start|>", SL_TOKEN_CONTROL},
+    };
+    static const sl_token expected[] = {256, 257};
+    int32_t n = 0;
+    size_t length = 0;
+    (void)state;
+    sl__vocab *vocab = build_good(extra, SL_COUNT(extra), NULL, 0);
+    const sl_token *eogs = sl__vocab_eogs(vocab, &n);
+    assert_int_equal(n, 2);
+    assert_memory_equal(eogs, expected, sizeof expected);
+    assert_string_equal(ids_of(vocab, "<|channel|>", true), "259");
+    assert_int_equal(ids_of(vocab, "<|channel|>", false)[0], '6');
+    (void)sl__vocab_bytes(vocab, 259, false, &length);
+    assert_int_equal(length, 11);
+    (void)sl__vocab_bytes(vocab, 258, false, &length);
+    assert_int_equal(length, 7);
+    (void)sl__vocab_bytes(vocab, 256, false, &length);
+    assert_int_equal(length, 0);
+    sl__vocab_close(&vocab);
+    vocab = build_good(extra + 2, 3, NULL, 0); /* "<|end|>" alone is an end */
+    assert_true(sl__vocab_is_eog(vocab, 256));
+    sl__vocab_close(&vocab);
+}
+
+/* Fails if a word that is a token is built from merges, is found in other text than a
+ * word, or in vocabularies that are not of that kind. */
+static void whole_words_need_no_merges(void **state) {
+    static const extra_token extra[] = {{"abc", 1}, {"ab", 1}, {"<|b|>", SL_TOKEN_CONTROL}};
+    static const char *const merges[] = {"a b"};
+    sl__gguf_writer w;
+    (void)state;
+    sl__gguf_writer_init(&w);
+    put_bpe_vocabulary(&w, "llama-bpe", extra, SL_COUNT(extra), merges, 1);
+    sl__vocab *vocab = finish_good(&w);
+    assert_string_equal(ids_of(vocab, "abc", false), "256");
+    assert_string_equal(ids_of(vocab, "abcd", false), "257 99 100");
+    assert_false(sl__vocab_adds_bos(vocab)); /* usual, but there is none */
+    sl__vocab_close(&vocab);
+    vocab = build_good(extra, SL_COUNT(extra), merges, 1);
+    assert_string_equal(ids_of(vocab, "abc", false), "257 99");
+    sl__vocab_close(&vocab);
+}
+
 /* Fails if a tokenizer that is not implemented is guessed at, or the error does not say
  * what is. */
 static void an_unsupported_tokenizer_is_named_with_the_supported_ones(void **state) {
     static const struct {
         const char *model, *pre, *expect;
-    } rows[] = {{"llama", "qwen2", "\"llama\" is not supported, expected \"gpt2\""},
-                {"gpt2", "tekken", "\"tekken\" is not supported, expected one of: qwen2"},
+    } rows[] = {{"bert", "qwen2", "\"bert\" is not supported, expected \"gpt2\""},
+                {"gpt2", "kimi", "\"kimi\" is not supported; supported: gpt-2 qwen2 "},
+                {"llama", NULL, "key tokenizer.ggml.tokens: missing"},
                 {"gpt2", NULL, "key tokenizer.ggml.pre: missing"}};
     (void)state;
     for (size_t i = 0; i < SL_COUNT(rows); i++) {
@@ -496,7 +777,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ids_are_those_of_llama_cpp),
         cmocka_unit_test(text_is_cut_into_the_words_of_the_pattern),
+        cmocka_unit_test(every_pattern_cuts_in_its_own_way),
         cmocka_unit_test(any_bytes_come_back_unchanged),
+        cmocka_unit_test(any_bytes_come_back_with_every_pre_tokenizer),
         cmocka_unit_test(long_runs_are_no_problem),
         cmocka_unit_test(control_tokens_in_user_text_stay_text),
         cmocka_unit_test(the_count_does_not_depend_on_the_room),
@@ -506,6 +789,13 @@ int main(void) {
         cmocka_unit_test(token_bytes_follow_the_kind),
         cmocka_unit_test(generation_ends_at_the_tokens_named_or_spelled_so),
         cmocka_unit_test(a_vocabulary_that_cannot_work_is_refused),
+        cmocka_unit_test(spm_merges_by_score_then_from_the_left),
+        cmocka_unit_test(spm_puts_a_space_before_text),
+        cmocka_unit_test(any_bytes_come_back_from_spm),
+        cmocka_unit_test(spm_without_bytes_has_the_unknown_token),
+        cmocka_unit_test(special_tokens_of_phi3_take_white_space_along),
+        cmocka_unit_test(markup_of_harmony_is_shown_but_not_typed),
+        cmocka_unit_test(whole_words_need_no_merges),
         cmocka_unit_test(an_unsupported_tokenizer_is_named_with_the_supported_ones),
         cmocka_unit_test(threads_may_share_a_vocabulary),
     };
