@@ -1,7 +1,8 @@
 /* chat.h - chat formats: which one a template is, and how messages look in it.
  *
  * Templates are Jinja programs; they are not run. A format is recognised by markers
- * in the template's text and written here as a row of strings. */
+ * in the template's text, as llama.cpp does, and written in chat.c as a row of strings.
+ * docs/tokenizers.md lists the formats. */
 #ifndef SL_CHAT_H
 #define SL_CHAT_H
 
@@ -11,7 +12,8 @@
 
 typedef struct sl__chat_format sl__chat_format; /* static rows of a table in chat.c */
 
-/* The format whose markers all appear in the template, or NULL. */
+/* The format whose markers all appear in the template, or whose name the template is; or
+ * NULL. */
 const sl__chat_format *sl__chat_recognise(sl__gguf_string chat_template);
 
 /* "chatml" */
