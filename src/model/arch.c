@@ -7,7 +7,7 @@
 
 #include "base/base.h"
 
-static const sl__arch *const arches[] = {&sl__arch_qwen3moe};
+static const sl__arch *const arches[] = {&sl__arch_qwen3moe, &sl__arch_olmoe};
 
 /* ---- finding ---- */
 
