@@ -7,7 +7,7 @@
 
 #include "base/base.h"
 
-static const sl__arch *const arches[] = {&sl__arch_qwen3moe, &sl__arch_olmoe};
+static const sl__arch *const arches[] = {&sl__arch_qwen3moe, &sl__arch_olmoe, &sl__arch_qwen3};
 
 /* ---- finding ---- */
 

@@ -25,6 +25,7 @@ typedef struct golden {
 static const golden goldens[] = {
     {"olmoe", 5, 2, 0, 0, 0, 0},
     {"olmoe_renormalised_linear", 5, 2, 0, 0, 0, 0},
+    {"qwen3_yarn_tied", 0, 0, 2, 48, 0, 0},
     {"qwen3moe_one_kv_head_tied", 6, 3, 0, 0, 0, 0},
     {"qwen3moe_not_renormalised", 6, 3, 0, 0, 0, 0},
 };
@@ -340,6 +341,7 @@ static const struct {
     {"olmoe", "olmoe.expert_count", "olmoe.expert_cnuot", "olmoe.expert_count"},
     {"olmoe", "blk.1.attn_k_norm.weight", "blk.1.attn_k_mron.weight",
      "tensor blk.1.attn_k_norm.weight is missing"},
+    {"qwen3_yarn_tied", "qwen3", "qwen9", "expected one of qwen3moe, "},
 };
 
 /* Mutations: take a missing optional tensor for a missing one, or the other way round; let
