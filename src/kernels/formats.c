@@ -91,6 +91,84 @@ static void block_mxfp4(float *out, const uint8_t *block) {
         out[i] = d * (float)mxfp4_values[nibble(block + 1, i)];
 }
 
+/* ---- blocks of 256 ---- */
+
+/* Column c of 256 in `bits` bits: the quants of 32 columns lie side by side, those of the
+ * next 32 in the next bits of the same bytes. */
+static int32_t packed(const uint8_t *bytes, int32_t bits, int32_t c) {
+    const int32_t fields = 8 / bits, run = c / 32;
+    return bytes[run / fields * 32 + c % 32] >> run % fields * bits & ((1 << bits) - 1);
+}
+
+static void block_q2_k(float *out, const uint8_t *block) {
+    const float d = load_half(block + 80), dmin = load_half(block + 82);
+    for (int32_t c = 0; c < 256; c++) {
+        const float scale = d * (float)(block[c / 16] & 15),
+                    min = dmin * (float)(block[c / 16] >> 4);
+        out[c] = scale * (float)packed(block + 16, 2, c) - min;
+    }
+}
+
+static void block_q3_k(float *out, const uint8_t *block) {
+    const float d = load_half(block + 108);
+    const uint8_t *scales = block + 96;
+    for (int32_t c = 0; c < 256; c++) {
+        const int32_t s = c / 16;
+        const int32_t low = scales[s % 8] >> (s < 8 ? 0 : 4) & 15;
+        const int32_t high = scales[8 + s % 4] >> 2 * (s / 4) & 3;
+        const int32_t q = (packed(block + 32, 2, c) | packed(block, 1, c) << 2) - 4;
+        out[c] = d * (float)((low | high << 4) - 32) * (float)q;
+    }
+}
+
+/* Scale and minimum s of eight, six bits each, in Q4_K and Q5_K. */
+static int32_t q4_k_scale(const uint8_t *p, int32_t s) {
+    return s < 4 ? p[s] & 63 : (p[s + 4] & 15) | (p[s - 4] >> 6) << 4;
+}
+
+static int32_t q4_k_min(const uint8_t *p, int32_t s) {
+    return s < 4 ? p[s + 4] & 63 : p[s + 4] >> 4 | (p[s] >> 6) << 4;
+}
+
+static void block_q4_k(float *out, const uint8_t *block) {
+    const float d = load_half(block), dmin = load_half(block + 2);
+    for (int32_t c = 0; c < 256; c++) {
+        const float scale = d * (float)q4_k_scale(block + 4, c / 32);
+        out[c] =
+            scale * (float)packed(block + 16, 4, c) - dmin * (float)q4_k_min(block + 4, c / 32);
+    }
+}
+
+static void block_q5_k(float *out, const uint8_t *block) {
+    const float d = load_half(block), dmin = load_half(block + 2);
+    for (int32_t c = 0; c < 256; c++) {
+        const float scale = d * (float)q4_k_scale(block + 4, c / 32);
+        const int32_t q = packed(block + 48, 4, c) | packed(block + 16, 1, c) << 4;
+        out[c] = scale * (float)q - dmin * (float)q4_k_min(block + 4, c / 32);
+    }
+}
+
+/* Low bits: in each half of 128 columns, columns c and c + 64 share a byte. */
+static void block_q6_k(float *out, const uint8_t *block) {
+    const float d = load_half(block + 208);
+    for (int32_t c = 0; c < 256; c++) {
+        const int32_t low = block[c / 128 * 64 + c % 64] >> c / 64 % 2 * 4 & 15;
+        const float scale = d * (float)(int8_t)block[192 + c / 16];
+        out[c] = scale * (float)((low | packed(block + 128, 2, c) << 4) - 32);
+    }
+}
+
+static void block_iq4_xs(float *out, const uint8_t *block) {
+    const float d = load_half(block);
+    for (int32_t c = 0; c < 256; c++) {
+        const int32_t s = c / 32;
+        const int32_t low = block[4 + s / 2] >> s % 2 * 4 & 15;
+        const int32_t high = load_u16(block + 2) >> 2 * s & 3;
+        out[c] = d * (float)((low | high << 4) - 32) *
+                 (float)iq4_nl_values[nibble(block + 8 + 16 * s, c % 32)];
+    }
+}
+
 /* ---- the table ---- */
 
 static const struct {

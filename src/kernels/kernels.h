@@ -32,9 +32,15 @@
  *   x       [n_rows] rows: float [n_in], or act.h rows for quantised formats
  *   y       [n_rows] rows of 16 n_panels floats, written
  *
- * Quantised formats: weights are scale * q - min, and per block of 32 columns, in order,
- *     acc = fma((float)dot, scale * row scale, acc)   dot of the q's: an exact integer
- *     acc = fma(min, row shift, acc)                  formats that have a min; m = -min
+ * Quantised formats, per block of 32 columns, in order; dots and sums of quants are exact
+ * integers, d * sub-scale is exact in float:
+ *   - one scale for 32 columns (weight = scale * q - min; in blocks of 256, scale is d times
+ *     a sub-scale and min is dmin times one):
+ *         acc = fma((float)dot, scale * row scale, acc)
+ *         acc = fma(min, row shift, acc)                        formats with a min
+ *   - sub-scales s, m for 16 columns each (Q2_K, Q3_K, Q6_K; weight = d s q - dmin m):
+ *         acc = fma((float)(s0 * dot0 + s1 * dot1), d * row scale, acc)
+ *         acc = fma((float)(m0 * minus_sum0 + m1 * minus_sum1), dmin * row scale, acc)   Q2_K
  * Rows r and r' never meet: a row has the same bits for any n_rows >= 1. */
 typedef void sl__matmul_fn(const uint8_t *panels, int32_t n_in, int32_t n_panels,
                            const void *const *x, float *const *y, int32_t n_rows);

@@ -23,6 +23,12 @@
  *     Q5_1       32     half d | half m                              nibbles, bits
  *     IQ4_NL     32     half d                                       nibbles
  *     MXFP4      32     byte e                                       nibbles
+ *     Q2_K      256     half d | half dmin | 16 bytes                crumbs
+ *     Q3_K      256     half d | 12 bytes                            crumbs, bits
+ *     Q4_K      256     half d | half dmin | 12 bytes                nibbles
+ *     Q5_K      256     half d | half dmin | 12 bytes                nibbles, bits
+ *     Q6_K      256     half d | 16 bytes                            nibbles, crumbs
+ *     IQ4_XS    256     half d | 4 bytes (low) | 2 bytes (high)      nibbles
  *
  * What the numbers mean is said in docs/numbers.md. A panel takes exactly the bytes its
  * 16 rows take in the file. Rows missing from the last panel are zero bytes. */
@@ -47,7 +53,13 @@
     X(Q5_0, q5_0, 32, 22)                                                                          \
     X(Q5_1, q5_1, 32, 24)                                                                          \
     X(IQ4_NL, iq4_nl, 32, 18)                                                                      \
-    X(MXFP4, mxfp4, 32, 17)
+    X(MXFP4, mxfp4, 32, 17)                                                                        \
+    X(Q2_K, q2_k, 256, 84)                                                                         \
+    X(Q3_K, q3_k, 256, 110)                                                                        \
+    X(Q4_K, q4_k, 256, 144)                                                                        \
+    X(Q5_K, q5_k, 256, 176)                                                                        \
+    X(Q6_K, q6_k, 256, 210)                                                                        \
+    X(IQ4_XS, iq4_xs, 256, 136)
 #define SL_FORMAT_MAP(X) SL_FLOAT_FORMATS(X) SL_QUANT_FORMATS(X)
 
 typedef enum sl__format {

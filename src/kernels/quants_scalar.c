@@ -17,8 +17,9 @@ static float load_half(const uint8_t *p) {
 
 /* 32 columns of one output. */
 typedef struct block {
-    int32_t q[SL_Q_BLOCK]; /* a number is scale * q - min */
-    float scale, min;
+    int32_t q[SL_Q_BLOCK];
+    float scale, min;                 /* of the block, or of all 256 columns       */
+    int32_t sub_scale[2], sub_min[2]; /* of each half, in formats that have halves */
 } block;
 
 /* ---- planes (panel.h): the quant of column c of output j ---- */
@@ -29,6 +30,10 @@ static int32_t byte_of(const uint8_t *plane, int32_t group, int32_t j, int32_t c
 
 static int32_t nibble_of(const uint8_t *plane, int32_t j, int32_t c) {
     return byte_of(plane, c / 4 % 4, j, c) >> (c < 16 ? 0 : 4) & 15;
+}
+
+static int32_t crumb_of(const uint8_t *plane, int32_t j, int32_t c) {
+    return byte_of(plane, c / 16, j, c) >> c / 4 % 4 * 2 & 3;
 }
 
 static int32_t bit_of(const uint8_t *plane, int32_t j, int32_t c) {
@@ -43,12 +48,21 @@ static int32_t quant_of(sl__format format, const uint8_t *planes, int32_t j, int
     case SL_FORMAT_Q4_0:
         return nibble_of(planes, j, c) - 8;
     case SL_FORMAT_Q4_1:
+    case SL_FORMAT_Q4_K:
         return nibble_of(planes, j, c);
     case SL_FORMAT_Q5_0:
         return (nibble_of(planes, j, c) | bit_of(planes + 256, j, c) << 4) - 16;
     case SL_FORMAT_Q5_1:
+    case SL_FORMAT_Q5_K:
         return nibble_of(planes, j, c) | bit_of(planes + 256, j, c) << 4;
+    case SL_FORMAT_Q2_K:
+        return crumb_of(planes, j, c);
+    case SL_FORMAT_Q3_K:
+        return (crumb_of(planes, j, c) | bit_of(planes + 128, j, c) << 2) - 4;
+    case SL_FORMAT_Q6_K:
+        return (nibble_of(planes, j, c) | crumb_of(planes + 256, j, c) << 4) - 32;
     case SL_FORMAT_IQ4_NL:
+    case SL_FORMAT_IQ4_XS:
         return iq4_nl[nibble_of(planes, j, c)];
     case SL_FORMAT_MXFP4:
         return mxfp4[nibble_of(planes, j, c)];
@@ -64,7 +78,55 @@ static void decode(sl__format format, block *out, const uint8_t *unit, int32_t s
         out->q[c] = quant_of(format, unit + l.head + s * l.quants, j, c);
     out->scale =
         format == SL_FORMAT_MXFP4 ? sl__e8m0_half_to_float(unit[j]) : load_half(unit + 2 * j);
-    out->min = sl__format_has_min(format) ? -load_half(unit + 32 + 2 * j) : 0.0f;
+    out->min = sl__format_has_min(format) ? load_half(unit + 32 + 2 * j) : 0.0f;
+    if (l.columns == SL_Q_BLOCK) {
+        out->min = -out->min; /* these files hold what is added */
+        return;
+    }
+    sl__sub_scales sub;
+    sl__unpack_scales(format, &sub, unit);
+    if (sl__format_has_halves(format)) {
+        for (int32_t h = 0; h < 2; h++) {
+            const int32_t at = (2 * s + h) * SL_PANEL_ROWS + j;
+            out->sub_scale[h] = sub.scale[at];
+            out->sub_min[h] = sl__format_has_min(format) ? sub.min[at] : 0;
+        }
+        return;
+    }
+    out->scale *= (float)sub.scale[s * SL_PANEL_ROWS + j];
+    if (sl__format_has_min(format)) out->min *= (float)sub.min[s * SL_PANEL_ROWS + j];
+}
+
+/* ---- products ---- */
+
+static int32_t dot(const int32_t *w, const int8_t *q, int32_t n) {
+    int32_t sum = 0;
+    for (int32_t i = 0; i < n; i++)
+        sum += w[i] * q[i];
+    return sum;
+}
+
+static float add_block(sl__format format, float acc, const block *w, void *row, int32_t n_in,
+                       int32_t b) {
+    const int8_t *q = sl__act_quants(row) + b * SL_Q_BLOCK;
+    const float scale = sl__act_scales(row, n_in)[b];
+    acc = fmaf((float)dot(w->q, q, SL_Q_BLOCK), w->scale * scale, acc);
+    if (sl__format_has_min(format)) acc = fmaf(w->min, sl__act_shifts(row, n_in)[b], acc);
+    return acc;
+}
+
+/* The same for two sub-scales. */
+static float add_halves(sl__format format, float acc, const block *w, void *row, int32_t n_in,
+                        int32_t b) {
+    const int8_t *q = sl__act_quants(row) + b * SL_Q_BLOCK;
+    const int16_t *minus_sums = sl__act_minus_sums(row, n_in) + 2 * b;
+    const float scale = sl__act_scales(row, n_in)[b];
+    const int32_t sum =
+        w->sub_scale[0] * dot(w->q, q, 16) + w->sub_scale[1] * dot(w->q + 16, q + 16, 16);
+    acc = fmaf((float)sum, w->scale * scale, acc);
+    if (!sl__format_has_min(format)) return acc;
+    const int32_t mins = w->sub_min[0] * minus_sums[0] + w->sub_min[1] * minus_sums[1];
+    return fmaf((float)mins, w->min * scale, acc);
 }
 
 /* One output for up to SL_KERNEL_ROWS rows. */
@@ -80,13 +142,8 @@ static void multiply(sl__format format, const uint8_t *panel, int32_t j, int32_t
                c % l.columns / SL_Q_BLOCK, j);
         for (int32_t r = 0; r < n_rows; r++) {
             void *row = (void *)(uintptr_t)x[r]; /* read only */
-            const int8_t *q = sl__act_quants(row) + c;
-            int32_t dot = 0;
-            for (int32_t i = 0; i < SL_Q_BLOCK; i++)
-                dot += w.q[i] * q[i];
-            acc[r] = fmaf((float)dot, w.scale * sl__act_scales(row, n_in)[b], acc[r]);
-            if (sl__format_has_min(format))
-                acc[r] = fmaf(w.min, sl__act_shifts(row, n_in)[b], acc[r]);
+            acc[r] = sl__format_has_halves(format) ? add_halves(format, acc[r], &w, row, n_in, b)
+                                                   : add_block(format, acc[r], &w, row, n_in, b);
         }
     }
     for (int32_t r = 0; r < n_rows; r++)

@@ -26,6 +26,15 @@ ALWAYS_INLINE __m256i nibbles(const uint8_t *plane, const int g) {
     return _mm256_and_si256(g < 4 ? both : _mm256_srli_epi16(both, 4), _mm256_set1_epi8(15));
 }
 
+/* Crumb of group g, as bits `at`, `at` + 1. */
+ALWAYS_INLINE __m256i crumbs(const uint8_t *plane, const int g, const int at) {
+    const __m256i all = load(plane + 64 * (g / 4));
+    const int down = 2 * (g % 4) - at;
+    return _mm256_and_si256(down >= 0 ? _mm256_srli_epi16(all, down)
+                                      : _mm256_slli_epi16(all, -down),
+                            _mm256_set1_epi8((char)(3 << at)));
+}
+
 /* Bit g of the plane's bytes, as bit `at`. */
 ALWAYS_INLINE __m256i bits(const uint8_t *plane, const int g, const int at) {
     const __m256i all = load(plane);
@@ -41,7 +50,7 @@ ALWAYS_INLINE __m256i look_up(__m128i values, __m256i indices) {
 /* Formats whose quants are signed here. Nothing saturates: a weight may be -128, an
  * activation never is, so a pair is at most 2 * 128 * 127 = 32512. */
 ALWAYS_INLINE int is_signed(const sl__format f) {
-    return f == SL_FORMAT_Q8_0 || f == SL_FORMAT_IQ4_NL;
+    return f == SL_FORMAT_Q8_0 || f == SL_FORMAT_IQ4_NL || f == SL_FORMAT_IQ4_XS;
 }
 
 ALWAYS_INLINE __m256i group(const sl__format f, const uint8_t *q, const int g) {
@@ -50,8 +59,16 @@ ALWAYS_INLINE __m256i group(const sl__format f, const uint8_t *q, const int g) {
         return load(q + 64 * g);
     case SL_FORMAT_Q5_0:
     case SL_FORMAT_Q5_1:
+    case SL_FORMAT_Q5_K:
         return _mm256_or_si256(nibbles(q, g), bits(q + 256, g, 4));
+    case SL_FORMAT_Q2_K:
+        return crumbs(q, g, 0);
+    case SL_FORMAT_Q3_K:
+        return _mm256_or_si256(crumbs(q, g, 0), bits(q + 128, g, 2));
+    case SL_FORMAT_Q6_K:
+        return _mm256_or_si256(nibbles(q, g), crumbs(q + 256, g, 4));
     case SL_FORMAT_IQ4_NL:
+    case SL_FORMAT_IQ4_XS:
         return look_up(_mm_setr_epi8(SL_IQ4_NL_VALUES), nibbles(q, g));
     case SL_FORMAT_MXFP4:
         return look_up(_mm_add_epi8(_mm_setr_epi8(SL_MXFP4_VALUES), _mm_set1_epi8(12)),
@@ -66,11 +83,18 @@ ALWAYS_INLINE int groups_per_sum(const sl__format f) {
     switch (f) {
     case SL_FORMAT_Q8_0:
     case SL_FORMAT_IQ4_NL:
+    case SL_FORMAT_IQ4_XS:
         return 1; /* 128 */
+    case SL_FORMAT_Q6_K:
+        return 2; /* 63 */
+    case SL_FORMAT_Q2_K:
+    case SL_FORMAT_Q3_K:
+        return 4; /* 7, and each half has its own scale */
     case SL_FORMAT_Q5_0:
     case SL_FORMAT_Q5_1:
+    case SL_FORMAT_Q5_K:
     case SL_FORMAT_MXFP4:
-        return 4; /* 31, 31, 24 */
+        return 4; /* 31, 24 */
     default:
         return 8; /* 15 */
     }
@@ -91,28 +115,79 @@ ALWAYS_INLINE __m256 load_exponents(const uint8_t *p) {
     return _mm256_castsi256_ps(_mm256_blendv_epi8(normal, tiny, is_tiny));
 }
 
+/* What scales a unit (a block of the file), in two halves of 8 outputs. */
 typedef struct unit_scales {
-    __m256 d, min;
+    __m256 d[2], min[2];
+    sl__sub_scales sub;
 } unit_scales;
 
-ALWAYS_INLINE void load_scales(const sl__format f, unit_scales *u, const uint8_t *unit, int half) {
-    u->d = f == SL_FORMAT_MXFP4 ? load_exponents(unit + 8 * half) : load_halves(unit + 16 * half);
-    u->min = _mm256_setzero_ps();
-    if (sl__format_has_min(f))
-        u->min = _mm256_xor_ps(load_halves(unit + 32 + 16 * half), _mm256_set1_ps(-0.0f));
+ALWAYS_INLINE void load_unit(const sl__format f, unit_scales *u, const uint8_t *unit) {
+    for (int half = 0; half < 2; half++) {
+        u->d[half] = f == SL_FORMAT_MXFP4 ? load_exponents(unit + HALF * half)
+                                          : load_halves(unit + 2 * HALF * half);
+        u->min[half] =
+            sl__format_has_min(f) ? load_halves(unit + 32 + 2 * HALF * half) : _mm256_setzero_ps();
+        if (sl__layouts[f].columns == SL_Q_BLOCK) /* these files hold what is added */
+            u->min[half] = _mm256_xor_ps(u->min[half], _mm256_set1_ps(-0.0f));
+    }
+    if (sl__layouts[f].columns > SL_Q_BLOCK) sl__unpack_scales(f, &u->sub, unit);
+}
+
+ALWAYS_INLINE __m256i load_sub(const int8_t *sub, int32_t i, int half) {
+    return _mm256_cvtepi8_epi32(
+        _mm_loadl_epi64((const __m128i *)(sub + i * SL_PANEL_ROWS + HALF * half)));
+}
+
+/* Two integers per lane as two halves of it. */
+ALWAYS_INLINE __m256i pair(__m256i low, __m256i high) {
+    return _mm256_blend_epi16(low, _mm256_slli_epi32(high, 16), 0xaa);
+}
+
+/* What scales half a panel of block s of a unit. madd multiplies the pairs of sums by
+ * `sub` as it adds them: by 1 where halves have no sub-scales. */
+typedef struct block_scales {
+    __m256 scale, min;
+    __m256i sub[2]; /* of each half of the columns                         */
+    __m256i biases; /* pairs: what each half's minus_sum is multiplied with */
+    __m256i mins;   /* pairs */
+} block_scales;
+
+ALWAYS_INLINE void load_block(const sl__format f, block_scales *out, const unit_scales *u,
+                              int32_t s, int half) {
+    out->scale = u->d[half];
+    out->min = u->min[half];
+    out->biases = _mm256_set1_epi16((short)sl__layouts[f].bias);
+    out->sub[0] = out->sub[1] = _mm256_set1_epi16(1);
+    if (sl__format_has_halves(f)) {
+        const __m256i sub0 = load_sub(u->sub.scale, 2 * s, half);
+        const __m256i sub1 = load_sub(u->sub.scale, 2 * s + 1, half);
+        out->sub[0] = pair(sub0, sub0);
+        out->sub[1] = pair(sub1, sub1);
+        out->biases = _mm256_mullo_epi16(out->biases, pair(sub0, sub1));
+        if (sl__format_has_min(f))
+            out->mins =
+                pair(load_sub(u->sub.min, 2 * s, half), load_sub(u->sub.min, 2 * s + 1, half));
+    } else if (sl__layouts[f].columns > SL_Q_BLOCK) {
+        out->scale = _mm256_mul_ps(out->scale, _mm256_cvtepi32_ps(load_sub(u->sub.scale, s, half)));
+        if (sl__format_has_min(f))
+            out->min = _mm256_mul_ps(out->min, _mm256_cvtepi32_ps(load_sub(u->sub.min, s, half)));
+    }
 }
 
 /* ---- products ---- */
 
-/* Integer dot products of block b with n rows; q is its quants, at the half's offset. */
+/* Integer dot products of block b with n rows, under their sub-scales; q is its quants,
+ * at the half's offset. */
 ALWAYS_INLINE void block_dots(const sl__format f, const int n, __m256i dots[SL_KERNEL_ROWS],
-                              const uint8_t *q, const act_rows *a, int32_t b) {
-    const int bias = is_signed(f) ? 0 : sl__layouts[f].bias, step = groups_per_sum(f);
-    const __m256i ones = _mm256_set1_epi16(1), biases = _mm256_set1_epi16((short)bias);
-    for (int r = 0; r < n; r++)
-        dots[r] =
-            bias ? _mm256_madd_epi16(biases, _mm256_set1_epi32(load_four(a->minus_sums[r] + 2 * b)))
-                 : _mm256_setzero_si256();
+                              const uint8_t *q, const block_scales *s, const act_rows *a,
+                              int32_t b) {
+    const int step = groups_per_sum(f);
+    for (int r = 0; r < n; r++) {
+        dots[r] = _mm256_setzero_si256();
+        if (!is_signed(f) && sl__layouts[f].bias)
+            dots[r] = _mm256_madd_epi16(s->biases,
+                                        _mm256_set1_epi32(load_four(a->minus_sums[r] + 2 * b)));
+    }
     for (int first = 0; first < 8; first += step) {
         __m256i pairs[SL_KERNEL_ROWS];
         for (int r = 0; r < n; r++)
@@ -127,20 +202,28 @@ ALWAYS_INLINE void block_dots(const sl__format f, const int n, __m256i dots[SL_K
             }
         }
         for (int r = 0; r < n; r++)
-            dots[r] = _mm256_add_epi32(dots[r], _mm256_madd_epi16(pairs[r], ones));
+            dots[r] = _mm256_add_epi32(dots[r], _mm256_madd_epi16(pairs[r], s->sub[first / 4]));
     }
 }
 
 ALWAYS_INLINE void multiply_block(const sl__format f, const int n, __m256 acc[SL_KERNEL_ROWS],
-                                  const uint8_t *q, __m256 scale, __m256 min, const act_rows *a,
+                                  const uint8_t *q, const block_scales *s, const act_rows *a,
                                   int32_t b) {
     __m256i dots[SL_KERNEL_ROWS];
-    block_dots(f, n, dots, q, a, b);
+    block_dots(f, n, dots, q, s, a, b);
     for (int r = 0; r < n; r++) {
-        acc[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[r]),
-                                 _mm256_mul_ps(scale, _mm256_set1_ps(a->scales[r][b])), acc[r]);
-        if (sl__format_has_min(f))
-            acc[r] = _mm256_fmadd_ps(min, _mm256_set1_ps(a->shifts[r][b]), acc[r]);
+        const __m256 row_scale = _mm256_set1_ps(a->scales[r][b]);
+        acc[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[r]), _mm256_mul_ps(s->scale, row_scale),
+                                 acc[r]);
+        if (!sl__format_has_min(f)) continue;
+        if (!sl__format_has_halves(f)) {
+            acc[r] = _mm256_fmadd_ps(s->min, _mm256_set1_ps(a->shifts[r][b]), acc[r]);
+            continue;
+        }
+        const __m256i mins =
+            _mm256_madd_epi16(s->mins, _mm256_set1_epi32(load_four(a->minus_sums[r] + 2 * b)));
+        acc[r] =
+            _mm256_fmadd_ps(_mm256_cvtepi32_ps(mins), _mm256_mul_ps(s->min, row_scale), acc[r]);
     }
 }
 
@@ -154,12 +237,18 @@ ALWAYS_INLINE void matmul(const sl__format f, const int n, const uint8_t *panels
         __m256 acc[2][SL_KERNEL_ROWS];
         for (int r = 0; r < n; r++)
             acc[0][r] = acc[1][r] = _mm256_setzero_ps();
-        for (int32_t b = 0; b < n_in / SL_Q_BLOCK; b++, unit += l.head + l.quants) {
-            prefetch(n, unit, l.head + l.quants);
-            for (int half = 0; half < 2; half++) {
-                unit_scales u;
-                load_scales(f, &u, unit, half);
-                multiply_block(f, n, acc[half], unit + l.head + 32 * half, u.d, u.min, &a, b);
+        for (int32_t b = 0; b < n_in / SL_Q_BLOCK;) {
+            unit_scales u;
+            prefetch(n, unit, l.head);
+            load_unit(f, &u, unit);
+            unit += l.head;
+            for (int32_t s = 0; s < l.columns / SL_Q_BLOCK; s++, b++, unit += l.quants) {
+                prefetch(n, unit, l.quants);
+                for (int half = 0; half < 2; half++) {
+                    block_scales scales;
+                    load_block(f, &scales, &u, s, half);
+                    multiply_block(f, n, acc[half], unit + 32 * half, &scales, &a, b);
+                }
             }
         }
         for (int r = 0; r < n; r++) {

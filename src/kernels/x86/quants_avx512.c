@@ -40,6 +40,24 @@ ALWAYS_INLINE __m512i or_masked(__m512i w, __m512i v, __m512i mask) {
     return _mm512_ternarylogic_epi64(w, v, mask, 0xf8);
 }
 
+ALWAYS_INLINE void load_crumbs(__m512i w[8], const uint8_t *plane) {
+    for (int h = 0; h < 2; h++) {
+        const __m512i crumbs = _mm512_loadu_si512(plane + 64 * h);
+        for (int f = 0; f < 4; f++)
+            w[4 * h + f] = _mm512_and_si512(shift_left(crumbs, -2 * f), _mm512_set1_epi8(3));
+    }
+}
+
+/* The crumbs of a plane become bits `at`, `at` + 1. */
+ALWAYS_INLINE void add_crumbs(__m512i w[8], const uint8_t *plane, const int at) {
+    const __m512i mask = _mm512_set1_epi8((char)(3 << at));
+    for (int h = 0; h < 2; h++) {
+        const __m512i crumbs = _mm512_loadu_si512(plane + 64 * h);
+        for (int f = 0; f < 4; f++)
+            w[4 * h + f] = or_masked(w[4 * h + f], shift_left(crumbs, at - 2 * f), mask);
+    }
+}
+
 /* Bit g of the plane's bytes becomes bit `at` of w[g]. */
 ALWAYS_INLINE void add_bits(__m512i w[8], const uint8_t *plane, const int at) {
     const __m512i bits = _mm512_loadu_si512(plane), mask = _mm512_set1_epi8((char)(1 << at));
@@ -57,10 +75,14 @@ ALWAYS_INLINE void load_quants(const sl__format f, __m512i w[8], const uint8_t *
     const int bias = sl__layouts[f].bias;
     if (f == SL_FORMAT_Q8_0)
         load_bytes(w, q);
+    else if (f == SL_FORMAT_Q2_K || f == SL_FORMAT_Q3_K)
+        load_crumbs(w, q);
     else
         load_nibbles(w, q);
-    if (f == SL_FORMAT_Q5_0 || f == SL_FORMAT_Q5_1) add_bits(w, q + 256, 4);
-    if (f == SL_FORMAT_IQ4_NL)
+    if (f == SL_FORMAT_Q3_K) add_bits(w, q + 128, 2);
+    if (f == SL_FORMAT_Q5_0 || f == SL_FORMAT_Q5_1 || f == SL_FORMAT_Q5_K) add_bits(w, q + 256, 4);
+    if (f == SL_FORMAT_Q6_K) add_crumbs(w, q + 256, 4);
+    if (f == SL_FORMAT_IQ4_NL || f == SL_FORMAT_IQ4_XS)
         look_up(w, _mm_add_epi8(_mm_setr_epi8(SL_IQ4_NL_VALUES), _mm_set1_epi8((char)bias)));
     if (f == SL_FORMAT_MXFP4)
         look_up(w, _mm_add_epi8(_mm_setr_epi8(SL_MXFP4_VALUES), _mm_set1_epi8((char)bias)));
@@ -84,37 +106,102 @@ ALWAYS_INLINE __m512 load_exponents(const uint8_t *p) {
 /* What scales a unit (a block of the file) of 16 outputs. */
 typedef struct unit_scales {
     __m512 d, min;
+    sl__sub_scales sub;
 } unit_scales;
 
-ALWAYS_INLINE void load_scales(const sl__format f, unit_scales *u, const uint8_t *unit) {
+ALWAYS_INLINE void load_unit(const sl__format f, unit_scales *u, const uint8_t *unit) {
     u->d = f == SL_FORMAT_MXFP4 ? load_exponents(unit) : load_halves(unit);
-    u->min = _mm512_setzero_ps();
-    if (sl__format_has_min(f))
-        u->min = _mm512_xor_ps(load_halves(unit + 32), _mm512_set1_ps(-0.0f));
+    u->min = sl__format_has_min(f) ? load_halves(unit + 32) : _mm512_setzero_ps();
+    if (sl__layouts[f].columns == SL_Q_BLOCK) /* these files hold what is added */
+        u->min = _mm512_xor_ps(u->min, _mm512_set1_ps(-0.0f));
+    else
+        sl__unpack_scales(f, &u->sub, unit);
+}
+
+ALWAYS_INLINE __m512i load_sub(const int8_t *sub, int32_t i) {
+    return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(sub + i * SL_PANEL_ROWS)));
+}
+
+/* Two integers per lane as two halves of it. */
+ALWAYS_INLINE __m512i pair(__m512i low, __m512i high) {
+    return _mm512_mask_blend_epi16(0xaaaaaaaau, low, _mm512_slli_epi32(high, 16));
+}
+
+/* What scales block s of a unit. */
+typedef struct block_scales {
+    __m512 scale, min;
+    __m512i sub[2]; /* of each half of the columns                         */
+    __m512i biases; /* pairs: what each half's minus_sum is multiplied with */
+    __m512i mins;   /* pairs */
+} block_scales;
+
+ALWAYS_INLINE void load_block(const sl__format f, block_scales *out, const unit_scales *u,
+                              int32_t s) {
+    out->scale = u->d;
+    out->min = u->min;
+    out->biases = _mm512_set1_epi16((short)sl__layouts[f].bias);
+    if (sl__format_has_halves(f)) {
+        for (int h = 0; h < 2; h++)
+            out->sub[h] = load_sub(u->sub.scale, 2 * s + h);
+        out->biases = _mm512_mullo_epi16(out->biases, pair(out->sub[0], out->sub[1]));
+        if (sl__format_has_min(f))
+            out->mins = pair(load_sub(u->sub.min, 2 * s), load_sub(u->sub.min, 2 * s + 1));
+    } else if (sl__layouts[f].columns > SL_Q_BLOCK) {
+        out->scale = _mm512_mul_ps(u->d, _mm512_cvtepi32_ps(load_sub(u->sub.scale, s)));
+        if (sl__format_has_min(f))
+            out->min = _mm512_mul_ps(u->min, _mm512_cvtepi32_ps(load_sub(u->sub.min, s)));
+    }
 }
 
 /* ---- products ---- */
 
+ALWAYS_INLINE __m512i dot4(__m512i sum, __m512i w, const int8_t *q) {
+    return _mm512_dpbusd_epi32(sum, w, _mm512_set1_epi32(load_four(q)));
+}
+
 /* acc[r] += block b, its 32 columns under one scale. */
 ALWAYS_INLINE void multiply_block(const sl__format f, const int n, __m512 acc[SL_KERNEL_ROWS],
-                                  const __m512i w[8], __m512 scale, __m512 min, const act_rows *a,
+                                  const __m512i w[8], const block_scales *s, const act_rows *a,
                                   int32_t b) {
-    const int bias = sl__layouts[f].bias;
     for (int r = 0; r < n; r++) {
         const int8_t *q = a->q[r] + b * SL_Q_BLOCK;
+        const __m512i sums = _mm512_set1_epi32(load_four(a->minus_sums[r] + 2 * b));
         __m512i dot0 = _mm512_setzero_si512(), dot1 = _mm512_setzero_si512();
-        if (bias)
-            dot0 = _mm512_dpwssd_epi32(dot0, _mm512_set1_epi16((short)bias),
-                                       _mm512_set1_epi32(load_four(a->minus_sums[r] + 2 * b)));
+        if (sl__layouts[f].bias) dot0 = _mm512_dpwssd_epi32(dot0, s->biases, sums);
         for (int g = 0; g < 8; g += 2) {
-            dot0 = _mm512_dpbusd_epi32(dot0, w[g], _mm512_set1_epi32(load_four(q + 4 * g)));
-            dot1 = _mm512_dpbusd_epi32(dot1, w[g + 1], _mm512_set1_epi32(load_four(q + 4 * g + 4)));
+            dot0 = dot4(dot0, w[g], q + 4 * g);
+            dot1 = dot4(dot1, w[g + 1], q + 4 * g + 4);
         }
         const __m512 dot = _mm512_cvtepi32_ps(_mm512_add_epi32(dot0, dot1));
-        acc[r] =
-            _mm512_fmadd_ps(dot, _mm512_mul_ps(scale, _mm512_set1_ps(a->scales[r][b])), acc[r]);
+        const __m512 row_scale = _mm512_set1_ps(a->scales[r][b]);
+        acc[r] = _mm512_fmadd_ps(dot, _mm512_mul_ps(s->scale, row_scale), acc[r]);
         if (sl__format_has_min(f))
-            acc[r] = _mm512_fmadd_ps(min, _mm512_set1_ps(a->shifts[r][b]), acc[r]);
+            acc[r] = _mm512_fmadd_ps(s->min, _mm512_set1_ps(a->shifts[r][b]), acc[r]);
+    }
+}
+
+/* The same, under two sub-scales. */
+ALWAYS_INLINE void multiply_halves(const sl__format f, const int n, __m512 acc[SL_KERNEL_ROWS],
+                                   const __m512i w[8], const block_scales *s, const act_rows *a,
+                                   int32_t b) {
+    for (int r = 0; r < n; r++) {
+        const int8_t *q = a->q[r] + b * SL_Q_BLOCK;
+        const __m512i sums = _mm512_set1_epi32(load_four(a->minus_sums[r] + 2 * b));
+        __m512i dot0 = _mm512_setzero_si512(), dot1 = _mm512_setzero_si512();
+        for (int g = 0; g < 4; g++) {
+            dot0 = dot4(dot0, w[g], q + 4 * g);
+            dot1 = dot4(dot1, w[g + 4], q + 4 * g + 16);
+        }
+        __m512i dot = _mm512_mullo_epi32(dot0, s->sub[0]);
+        if (sl__layouts[f].bias) dot = _mm512_dpwssd_epi32(dot, s->biases, sums);
+        dot = _mm512_add_epi32(dot, _mm512_mullo_epi32(dot1, s->sub[1]));
+        const __m512 row_scale = _mm512_set1_ps(a->scales[r][b]);
+        acc[r] =
+            _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_mul_ps(s->scale, row_scale), acc[r]);
+        if (!sl__format_has_min(f)) continue;
+        const __m512i mins = _mm512_dpwssd_epi32(_mm512_setzero_si512(), s->mins, sums);
+        acc[r] =
+            _mm512_fmadd_ps(_mm512_cvtepi32_ps(mins), _mm512_mul_ps(s->min, row_scale), acc[r]);
     }
 }
 
@@ -128,13 +215,22 @@ ALWAYS_INLINE void matmul(const sl__format f, const int n, const uint8_t *panels
         __m512 acc[SL_KERNEL_ROWS];
         for (int r = 0; r < n; r++)
             acc[r] = _mm512_setzero_ps();
-        for (int32_t b = 0; b < n_in / SL_Q_BLOCK; b++, unit += l.head + l.quants) {
+        for (int32_t b = 0; b < n_in / SL_Q_BLOCK;) {
             unit_scales u;
-            __m512i w[8];
-            prefetch(n, unit, l.head + l.quants);
-            load_scales(f, &u, unit);
-            load_quants(f, w, unit + l.head);
-            multiply_block(f, n, acc, w, u.d, u.min, &a, b);
+            prefetch(n, unit, l.head);
+            load_unit(f, &u, unit);
+            unit += l.head;
+            for (int32_t s = 0; s < l.columns / SL_Q_BLOCK; s++, b++, unit += l.quants) {
+                block_scales scales;
+                __m512i w[8];
+                prefetch(n, unit, l.quants);
+                load_block(f, &scales, &u, s);
+                load_quants(f, w, unit);
+                if (sl__format_has_halves(f))
+                    multiply_halves(f, n, acc, w, &scales, &a, b);
+                else
+                    multiply_block(f, n, acc, w, &scales, &a, b);
+            }
         }
         for (int r = 0; r < n; r++)
             _mm512_storeu_ps(y[r] + at + p * SL_PANEL_ROWS, acc[r]);
