@@ -165,6 +165,8 @@ typedef struct sl__arch {
 extern const sl__arch sl__arch_qwen3moe;
 extern const sl__arch sl__arch_olmoe;
 extern const sl__arch sl__arch_qwen3;
+extern const sl__arch sl__arch_llama;
+extern const sl__arch sl__arch_qwen2moe;
 
 /* The architecture a file names. SL_E_FORMAT if there is none of that name. */
 sl_status sl__arch_find(const sl__arch **out, const sl__gguf *g, sl_error *err);

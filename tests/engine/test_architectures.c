@@ -28,6 +28,11 @@ static const golden goldens[] = {
     {"qwen3_yarn_tied", 0, 0, 2, 48, 0, 0},
     {"qwen3moe_one_kv_head_tied", 6, 3, 0, 0, 0, 0},
     {"qwen3moe_not_renormalised", 6, 3, 0, 0, 0, 0},
+    {"llama_llama3_tied", 0, 0, 2, 40, 0, 0},
+    {"llama_biases", 0, 0, 2, 40, 0, 0},
+    {"mixtral", 4, 2, 0, 0, 0, 0},
+    {"mixtral_window", 4, 2, 0, 0, 0, 50},
+    {"qwen2moe", 4, 2, 0, 0, 40, 0},
 };
 
 static void golden_path(char out[WORLD_PATH_MAX], const char *name, const char *ending) {
@@ -341,6 +346,10 @@ static const struct {
     {"olmoe", "olmoe.expert_count", "olmoe.expert_cnuot", "olmoe.expert_count"},
     {"olmoe", "blk.1.attn_k_norm.weight", "blk.1.attn_k_mron.weight",
      "tensor blk.1.attn_k_norm.weight is missing"},
+    {"llama_biases", "blk.1.attn_k.bias", "blk.1.attn_l.bias", "blk.1.attn_l.bias"},
+    {"llama_biases", "blk.1.ffn_gate.weight", "blk.1.ffn_gaet.weight",
+     "tensor blk.1.ffn_gate.weight is missing"},
+    {"qwen2moe", "blk.0.attn_v.bias", "blk.0.attn_w.bias", "tensor blk.0.attn_v.bias is missing"},
     {"qwen3_yarn_tied", "qwen3", "qwen9", "expected one of qwen3moe, "},
 };
 
