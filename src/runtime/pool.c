@@ -30,7 +30,7 @@ enum {
 struct sl__pool {
     int32_t threads;
     int32_t spins_max;
-    atomic_int spins; /* before the next sleep; see wait_for_generation() */
+    atomic_int spins;   /* before the next sleep; see wait_for_generation() */
     pthread_t *handles; /* [threads - 1] */
     sl__job *job;
     void *arg;
