@@ -7,8 +7,9 @@
 
 #include "base/base.h"
 
-static const sl__arch *const arches[] = {&sl__arch_qwen3moe, &sl__arch_olmoe, &sl__arch_qwen3,
-                                         &sl__arch_llama, &sl__arch_qwen2moe};
+static const sl__arch *const arches[] = {&sl__arch_qwen3moe, &sl__arch_olmoe,    &sl__arch_qwen3,
+                                         &sl__arch_llama,    &sl__arch_qwen2moe, &sl__arch_deepseek,
+                                         &sl__arch_phimoe};
 
 /* ---- finding ---- */
 

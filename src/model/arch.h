@@ -167,6 +167,8 @@ extern const sl__arch sl__arch_olmoe;
 extern const sl__arch sl__arch_qwen3;
 extern const sl__arch sl__arch_llama;
 extern const sl__arch sl__arch_qwen2moe;
+extern const sl__arch sl__arch_deepseek;
+extern const sl__arch sl__arch_phimoe;
 
 /* The architecture a file names. SL_E_FORMAT if there is none of that name. */
 sl_status sl__arch_find(const sl__arch **out, const sl__gguf *g, sl_error *err);

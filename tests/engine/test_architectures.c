@@ -33,6 +33,10 @@ static const golden goldens[] = {
     {"mixtral", 4, 2, 0, 0, 0, 0},
     {"mixtral_window", 4, 2, 0, 0, 0, 50},
     {"qwen2moe", 4, 2, 0, 0, 40, 0},
+    {"deepseek", 4, 2, 1, 48, 32, 0},
+    {"deepseek_scaled", 4, 2, 2, 48, 32, 0},
+    {"phimoe_short", 4, 2, 0, 0, 0, 0},
+    {"phimoe_long", 4, 2, 0, 0, 0, 0},
 };
 
 static void golden_path(char out[WORLD_PATH_MAX], const char *name, const char *ending) {
@@ -349,7 +353,16 @@ static const struct {
     {"llama_biases", "blk.1.attn_k.bias", "blk.1.attn_l.bias", "blk.1.attn_l.bias"},
     {"llama_biases", "blk.1.ffn_gate.weight", "blk.1.ffn_gaet.weight",
      "tensor blk.1.ffn_gate.weight is missing"},
+    {"deepseek", "blk.1.ffn_up_shexp.weight", "blk.1.ffn_up_shexq.weight",
+     "tensor blk.1.ffn_up_shexp.weight is missing"},
+    {"deepseek", "blk.0.ffn_down.weight", "blk.0.ffn_dwon.weight",
+     "tensor blk.0.ffn_down.weight is missing"},
+    {"deepseek", "expert_shared_count", "expert_sharde_count", "deepseek.expert_shared_count"},
     {"qwen2moe", "blk.0.attn_v.bias", "blk.0.attn_w.bias", "tensor blk.0.attn_v.bias is missing"},
+    {"phimoe_long", "rope_factors_long.weight", "rope_factors_lnog.weight",
+     "tensor rope_factors_long.weight is missing"},
+    {"phimoe_long", "output_norm.bias", "output_norm.bais", "output_norm.bias is missing"},
+    {"phimoe_long", "longrope", "longrape", "phimoe.rope.scaling.type"},
     {"qwen3_yarn_tied", "qwen3", "qwen9", "expected one of qwen3moe, "},
 };
 
