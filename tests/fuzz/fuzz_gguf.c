@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "model/gguf.h"
-#include "model/vocab.h"
+#include "model/vocab_private.h"
 
 static void check_error(sl_status status, const sl_error *err) {
     FUZZ_CHECK(err->code == status && err->text[0] != '\0');
@@ -46,11 +46,19 @@ static void read_tensor(const sl__gguf *g, const sl__gguf_tensor *t) {
     FUZZ_CHECK(t->data == g->bytes + t->at);
 }
 
+/* Where vocab.h promises decode(encode(x)) == x for any bytes, special tokens included. */
+static bool is_inverse(const sl__vocab *vocab) {
+    bool inverse = vocab->model == SL_VOCAB_BPE && !vocab->lacks_bytes;
+    for (size_t i = 0; i < vocab->n_specials; i++)
+        inverse = inverse && !vocab->specials[i].eats_left && !vocab->specials[i].eats_right;
+    return inverse;
+}
+
 static void use_vocabulary(const sl__gguf *g, const uint8_t *data, size_t size) {
-    enum { TEXT_MAX = 256 };
+    enum { TEXT_MAX = 256, TOKENS_MAX = 3 * TEXT_MAX + 1 };
     sl_error err = {0};
     sl__vocab *vocab = NULL;
-    sl_token tokens[TEXT_MAX];
+    sl_token tokens[TOKENS_MAX];
     int32_t n_tokens = 0;
     const size_t n = size < TEXT_MAX ? size : TEXT_MAX;
     const sl_status status = sl__vocab_open(&vocab, g, &err);
@@ -58,16 +66,19 @@ static void use_vocabulary(const sl__gguf *g, const uint8_t *data, size_t size) 
         check_error(status, &err);
         return;
     }
-    FUZZ_CHECK(sl__vocab_tokenize(vocab, (const char *)data, n, true, tokens, TEXT_MAX, &n_tokens,
+    FUZZ_CHECK(sl__vocab_tokenize(vocab, (const char *)data, n, true, tokens, TOKENS_MAX, &n_tokens,
                                   NULL) == SL_OK);
+    FUZZ_CHECK(n_tokens >= 0 && n_tokens <= TOKENS_MAX);
+    const bool inverse = is_inverse(vocab);
     size_t pos = 0;
     for (int32_t i = 0; i < n_tokens; i++) {
         size_t length = 0;
         const char *bytes = sl__vocab_bytes(vocab, tokens[i], true, &length);
+        if (!inverse) continue;
         FUZZ_CHECK(length <= n - pos && memcmp(bytes, data + pos, length) == 0);
         pos += length;
     }
-    FUZZ_CHECK(pos == n);
+    FUZZ_CHECK(pos == n || !inverse);
     sl__vocab_close(&vocab);
 }
 

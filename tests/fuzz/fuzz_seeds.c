@@ -93,6 +93,29 @@ static bool write_vocabulary(const char *folder) {
     return write_gguf(folder, "gguf/vocabulary", &w);
 }
 
+static bool write_spm_vocabulary(const char *folder) {
+    static const char *const tokens[] = {"<unk>", "<s>",    "</s>",   "\xe2\x96\x81",
+                                         "a",     "<0x41>", "[INST]", "::"};
+    static const int32_t kinds[] = {SL_TOKEN_UNKNOWN, SL_TOKEN_CONTROL,     SL_TOKEN_CONTROL,
+                                    SL_TOKEN_NORMAL,  SL_TOKEN_NORMAL,      SL_TOKEN_BYTE,
+                                    SL_TOKEN_CONTROL, SL_TOKEN_USER_DEFINED};
+    static const int32_t scores[] = {0, 0, 0, -1, -2, 0, 0, 0};
+    enum { N = sizeof tokens / sizeof *tokens };
+    sl__gguf_writer w;
+    sl__gguf_writer_init(&w);
+    sl__gguf_put_str(&w, "general.name", "Phi-3");
+    sl__gguf_put_str(&w, "tokenizer.ggml.model", "llama");
+    sl__gguf_put_strs(&w, "tokenizer.ggml.tokens", N);
+    for (int i = 0; i < N; i++)
+        sl__gguf_put_element(&w, tokens[i], strlen(tokens[i]));
+    sl__gguf_put_i32s(&w, "tokenizer.ggml.token_type", kinds, N);
+    sl__gguf_put_i32s(&w, "tokenizer.ggml.scores", scores, N);
+    sl__gguf_put_u32(&w, "tokenizer.ggml.unknown_token_id", 0);
+    sl__gguf_put_bool(&w, "tokenizer.ggml.add_space_prefix", true);
+    sl__gguf_put_bool(&w, "tokenizer.ggml.add_eos_token", true);
+    return write_gguf(folder, "gguf/spm", &w);
+}
+
 static bool write_texts(const char *folder) {
     static const struct {
         const char *name, *bytes; /* flags, cut, text */
@@ -101,6 +124,9 @@ static bool write_texts(const char *folder) {
         {"tokenizer/plain", "0 The  end.\r\n\n\tif (x >= 10) { y += 'z'; }  "},
         {"tokenizer/unicode", "1 \xd0\xbc\xd0\xb8\xd1\x80 \xe4\xb8\x96\xe7\x95\x8c \xf0\x9f\x98\x80"
                               "e\xcc\x81 \xe2\x80\x89x"},
+        {"tokenizer/spm", "3A the\xe4\xb8\xad  </s>the ::\xe2\x96\x81<|im_end|> th"},
+        {"tokenizer/spm_prefix", "5 </s>the  the</s></s> ::x"},
+        {"tokenizer/stages", "P \xe4\xb8\xad 12345\r\n the-HTTPServer's  \xe2\x80\x9c"},
         {"tokenizer/invalid", "0 \xff\xfe a\xc0\x80 \xed\xa0\x80 \xe4\xb8 \xf5\xf0\x9f"},
     };
     bool ok = true;
@@ -115,6 +141,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     const bool ok = write_empty(argv[1]) && write_keys(argv[1]) && write_tensors(argv[1]) &&
-                    write_vocabulary(argv[1]) && write_texts(argv[1]);
+                    write_vocabulary(argv[1]) && write_spm_vocabulary(argv[1]) &&
+                    write_texts(argv[1]);
     return ok ? 0 : 1;
 }
