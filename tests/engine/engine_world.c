@@ -22,6 +22,10 @@ bool world_is_full(void) {
     return full;
 }
 
+bool world_is_slow(void) {
+    return SL_TEST_SHARE < 10;
+}
+
 int32_t world_share(int32_t n, int32_t least) {
     return sl__max_i32(least, (int32_t)((int64_t)n * SL_TEST_SHARE / 100));
 }

@@ -21,13 +21,16 @@
 
 enum { WORLD_PATH_MAX = 512 };
 
-/* Whether --full was given: the long grids. Set by world_main(). */
+/* Whether --full was given: the long grids. */
 bool world_is_full(void);
+
+/* Whether this build is so slow that prompts and texts should be short, too. */
+bool world_is_slow(void);
 
 /* n in a normal build, fewer under a sanitizer or without SIMD, at least `least`. */
 int32_t world_share(int32_t n, int32_t least);
 
-/* main() of every program here: reads --full, runs `tests`, removes the directory. */
+/* main() of every program here: reads --full, runs the tests, removes the directory. */
 #define WORLD_MAIN(tests)                                                                          \
     int main(int argc, char **argv) {                                                              \
         world_begin(argc, argv);                                                                   \

@@ -193,7 +193,8 @@ static void passes_do_not_give_up_the_core(void **state) {
         const long sleeps = after.ru_nvcsw - before.ru_nvcsw;
         print_message("  %d threads: %ld voluntary switches in %d passes\n", threads, sleeps,
                       PASSES);
-        if (threads == 1) assert_true(sleeps <= 2);
+        if (threads == 1 && !world_is_slow()) /* ThreadSanitizer has a thread that sleeps */
+            assert_true(sleeps <= 2);
         sl_session_close(&s);
     }
     sl_model_close(&model);
@@ -243,7 +244,7 @@ static void each_refused_allocation_is_an_error_and_leaks_nothing(void **state) 
     world_path(path, "tiny.gguf");
     tiny_write(&tiny_shapes[3], 3, path);
     for (int32_t layout = SL_LAYOUT_AUTO; layout <= SL_LAYOUT_MAPPED; layout++)
-        for (int all_after = 0; all_after < 2; all_after++) {
+        for (int all_after = 0; all_after < (world_is_slow() ? 1 : 2); all_after++) {
             int n = 0;
             while (run_with_refusal(path, n, all_after, (sl_weight_layout)layout))
                 n++;
@@ -255,6 +256,7 @@ static void each_refused_allocation_is_an_error_and_leaks_nothing(void **state) 
 /* The same with the embedded model's vocabulary, at a sample of the calls. */
 static void the_embedded_model_survives_refusals_too(void **state) {
     (void)state;
+    if (world_is_slow()) skip();
     for (int n = 0; run_with_refusal(SL_MODEL_FILE, n, false, SL_LAYOUT_MAPPED); n++)
         assert_true(n < 10000);
 }

@@ -158,10 +158,10 @@ static comparison compare_logits(const char *isa, uint32_t sequences) {
  * of the keys, take eps for another: all are far beyond 1e-4. */
 static void logits_are_those_of_hugging_face(void **state) {
     (void)state;
-    const comparison c = compare_logits(NULL, UINT32_MAX);
+    const comparison c = compare_logits(NULL, world_is_slow() ? 2 : UINT32_MAX);
     print_message("  %d positions, worst %.2g of the largest logit; %d excluded (router tie)\n",
                   c.compared, c.worst, c.excluded);
-    assert_true(c.compared > 300 && c.excluded < c.compared / 4);
+    assert_true(c.compared > (world_is_slow() ? 100 : 300) && c.excluded < c.compared / 4);
 }
 
 /* The same for every table, on the first sequence: a table that is wrong, but the same
@@ -186,7 +186,7 @@ static int32_t take_ids(const json_t *array, sl_token *out, int32_t max) {
 }
 
 /* True if the whole text is llama.cpp's; else says where it leaves. */
-static bool same_text(const sl_model *model, sl_session *s, const json_t *line) {
+static bool same_text(sl_session *s, const json_t *line) {
     sl_token prompt[PROMPT_MAX], want[GREEDY_MAX];
     const int32_t n_prompt = take_ids(json_object_get(line, "prompt_ids"), prompt, PROMPT_MAX);
     const int32_t n_want = take_ids(json_object_get(line, "output_ids"), want, GREEDY_MAX);
@@ -216,7 +216,6 @@ static bool same_text(const sl_model *model, sl_session *s, const json_t *line) 
     print_message("  %s leaves at token %d of %d, where llama.cpp's margin is %.3g\n",
                   json_string_value(json_object_get(line, "id")), i, n_want,
                   json_number_value(json_array_get(margins, (size_t)i)));
-    (void)model;
     return false;
 }
 
@@ -228,7 +227,7 @@ static void greedy_texts_are_those_of_llama_cpp(void **state) {
     char *text = NULL;
     size_t size = 0;
     int32_t n = 0, equal = 0;
-    const int32_t wanted = world_share(50, 4);
+    const int32_t wanted = world_share(50, 2);
     assert_non_null(f);
     assert_true(getline(&text, &size, f) > 0); /* about the file */
     sl_model *model = world_open(world_f32_model(), NULL, SL_LAYOUT_PACKED);
@@ -236,7 +235,7 @@ static void greedy_texts_are_those_of_llama_cpp(void **state) {
     while (n < wanted && getline(&text, &size, f) > 0) {
         json_t *line = json_loads(text, 0, NULL);
         assert_non_null(line);
-        equal += same_text(model, s, line);
+        equal += same_text(s, line);
         n++;
         json_decref(line);
     }

@@ -65,11 +65,11 @@ static void draw_request(check_random *r, const sl_model *model, int32_t i, requ
             i % 4 == 0 ? world_chat(model, copying[check_below(r, (int32_t)SL_COUNT(copying))],
                                     prompt, 1024)
                        : world_prompt(model, check_below(r, world_n_prompts()), prompt, 1024, NULL);
-    } while (q->n_prompt > PROMPT_MAX);
+    } while (q->n_prompt > (world_is_slow() ? PROMPT_MAX / 4 : PROMPT_MAX));
     memcpy(q->prompt, prompt, (size_t)q->n_prompt * sizeof *prompt);
     q->params.sampling.temperature = temperatures[i % 3];
     q->params.sampling.seed = check_u64(r);
-    q->params.max_tokens = 1 + check_below(r, 120);
+    q->params.max_tokens = 1 + check_below(r, world_is_slow() ? 50 : 120);
     q->params.ignore_eos = check_below(r, 3) == 0;
     if (check_below(r, 5) == 0) { /* the context ends first */
         q->context = q->n_prompt + check_below(r, 60);
@@ -208,17 +208,17 @@ static totals try_requests(const sl_model *model, int32_t n_requests, int32_t n_
 static void the_text_is_the_same_with_and_without_speculation(void **state) {
     (void)state;
     sl_model *model = world_open(SL_MODEL_FILE, NULL, SL_LAYOUT_PACKED);
-    const int32_t n = world_is_full() ? 600 : world_share(44, 6);
-    const totals t = try_requests(model, n, world_is_full() ? 20 : 7, 1);
+    const int32_t n = world_is_full() ? 600 : world_share(44, 5);
+    const totals t = try_requests(model, n, world_is_full() ? 20 : world_is_slow() ? 4 : 7, 1);
     tell(&t);
     /* The test is worth nothing unless drafts were made, kept and thrown away, at every
      * length, and requests ended in every way. */
-    assert_true(t.drafted >= 10 * t.runs && t.accepted >= 3 * t.runs);
-    assert_true(t.drafted - t.accepted >= t.runs);
+    assert_true(t.drafted >= t.runs && t.accepted > 0 && t.drafted > t.accepted);
     if (t.runs < 250) {
         sl_model_close(&model);
         return; /* too few to promise the rest */
     }
+    assert_true(t.drafted >= 20 * t.runs && t.accepted >= 5 * t.runs);
     for (int32_t k = 0; k <= 16; k++)
         CHECK_CASE(t.by_k[k] > 0, "no pass with %d drafted rows", k);
     CHECK_CASE(t.stops[SL_STOP_EOG] > 0 && t.stops[SL_STOP_STRING] > 0 &&
@@ -305,7 +305,7 @@ static void a_session_that_goes_on_gives_the_bytes_of_one_prompt(void **state) {
     result *want = malloc(sizeof *want), *have = malloc(sizeof *have);
     assert_true(q && want && have);
     check_random r = {.seed = 4};
-    for (int32_t i = 0; i < world_share(12, 3); i++) {
+    for (int32_t i = 0; i < world_share(12, 2); i++) {
         draw_request(&r, model, i, q);
         way w = plain;
         (void)snprintf(w.policy, sizeof w.policy, "static:4");
