@@ -35,8 +35,7 @@ typedef struct sl__special {
     const char *bytes; /* [n], n > 0, in the vocabulary's arena */
     size_t n;
     sl_token token;
-    bool control;    /* only where special tokens are parsed          */
-    bool eats_left;  /* white space before it belongs to it           */
+    bool control;    /* only where special tokens are parsed         */
     bool eats_right; /* white space after it, up to the next special */
 } sl__special;
 

@@ -159,7 +159,8 @@ sl_status sl__vocab_find_specials(sl__vocab_builder *b) {
     size_t n = 0;
     const sl_status status = sl__gguf_str_or_empty(b->g, "general.name", &name, b->err);
     if (status != SL_OK) return status;
-    const bool is_phi3 = name_contains(name, "phi-3") || name_contains(name, "phi3");
+    const bool is_phi3 =
+        name_contains(name, "phi-3") || name_contains(name, "phi 3") || name_contains(name, "phi3");
     for (int32_t i = 0; i < v->n_tokens; i++)
         n += sl__is_control(v->kinds[i]) || v->kinds[i] == SL_TOKEN_USER_DEFINED;
     v->specials = malloc((n + 1) * sizeof *v->specials);

@@ -2,7 +2,7 @@
  *
  *  1. Special tokens are cut out: longest spelling first, wherever it stands in the
  *     text; ties go to the lower id, then to the earlier place (llama.cpp's order).
- *  2. Some of them take white space beside them along: it is dropped.
+ *  2. Some of them take the white space after them along: it is dropped.
  *  3. What lies between them goes to bpe.c or spm.c. */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -191,18 +191,14 @@ static sl_status encode(sl__encoder *e, matcher *m, reading *r) {
 
     for (size_t i = 0; i <= m->n_matches; i++) {
         const match *next = i < m->n_matches ? &m->matches[i] : NULL;
-        const size_t next_at = next ? next->at : r->n;
-        size_t end = next_at;
+        const size_t end = next ? next->at : r->n;
         if (i > 0 && m->matches[i - 1].special->eats_right)
             while (pos < end && is_white(r->text[pos]))
                 pos++;
-        if (next && next->special->eats_left)
-            while (pos < end && is_white(r->text[end - 1]))
-                end--;
         if ((status = encode_between(e, r, pos, end)) != SL_OK) return status;
         if (next) {
             sl__encoder_emit(e, next->special->token);
-            pos = next_at + next->n;
+            pos = end + next->n;
         }
     }
     return SL_OK;

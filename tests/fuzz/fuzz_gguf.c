@@ -50,7 +50,7 @@ static void read_tensor(const sl__gguf *g, const sl__gguf_tensor *t) {
 static bool is_inverse(const sl__vocab *vocab) {
     bool inverse = vocab->model == SL_VOCAB_BPE && !vocab->lacks_bytes;
     for (size_t i = 0; i < vocab->n_specials; i++)
-        inverse = inverse && !vocab->specials[i].eats_left && !vocab->specials[i].eats_right;
+        inverse = inverse && !vocab->specials[i].eats_right;
     return inverse;
 }
 

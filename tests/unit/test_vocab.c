@@ -644,7 +644,7 @@ static void spm_without_bytes_has_the_unknown_token(void **state) {
 }
 
 static void put_name_phi3(sl__gguf_writer *w) {
-    sl__gguf_put_str(w, "general.name", "Phi-3.5-MoE-instruct");
+    sl__gguf_put_str(w, "general.name", "Phi 3.5 MoE Instruct");
 }
 
 /* Fails if white space is dropped before a token, after the three exceptions, past the next
