@@ -18,8 +18,11 @@ C_FILES = git ls-files '*.c' '*.h'
 # The make that CMake starts has jobs of its own.
 CMAKE = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL cmake
 
-.PHONY: all configure run test test-full format format-check tidy layers clean
+.PHONY: all everything configure run test test-full format format-check tidy layers clean
 all: configure
+	@$(CMAKE) --build $(BUILD) --target sluice --parallel $(JOBS)
+
+everything: configure
 	@$(CMAKE) --build $(BUILD) --parallel $(JOBS)
 
 configure:
@@ -29,10 +32,10 @@ configure:
 run: all
 	$(BUILD)/sluice run -f examples/prompts/edit.txt --temp 0
 
-test: all
+test: everything
 	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -LE full
 
-test-full: all
+test-full: everything
 	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
 
 format:
