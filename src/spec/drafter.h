@@ -23,6 +23,9 @@ typedef struct sl__draft_node {
     int32_t parent;   /* index of an earlier node, or -1: follows the newest token      */
     float confidence; /* (0, 1): the drafter's estimate that the token is right given
                          that its parent is. Orders nodes; not a calibrated chance.     */
+    int32_t seen;     /* how often the two tokens before this one occurred before, with
+                         something after them; 0 if the drafter does not count          */
+    int32_t agreed;   /* of those, how often this token came next, 0 .. seen            */
 } sl__draft_node;
 
 typedef struct sl__draft {

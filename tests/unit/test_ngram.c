@@ -171,6 +171,45 @@ static void a_full_context_of_distinct_tokens_fits(void **state) {
     free(memory);
 }
 
+/* How often `pair` occurred in text [n] with something after it, and with `next` after it. */
+static void twin_agreement(const sl_token *text, int32_t n, const sl_token *pair, sl_token next,
+                           int32_t *seen, int32_t *agreed) {
+    *seen = *agreed = 0;
+    for (int32_t i = 2; i < n; i++) {
+        if (text[i - 2] != pair[0] || text[i - 1] != pair[1]) continue;
+        ++*seen;
+        *agreed += text[i] == next;
+    }
+}
+
+/* Fails if: the newest pair, which nothing follows yet, is counted; an occurrence is
+ * missed; or a node is judged by another node's pair. */
+static void nodes_say_how_the_text_went_on_after_their_pair(void **state) {
+    (void)state;
+    enum { CONTEXT = 120 };
+    for (uint64_t round = 0; round < 60; round++) {
+        const uint64_t alphabet = 1 + round % 5;
+        sl_token text[CONTEXT + DRAFT_MAX];
+        sl__ngram g;
+        void *memory = open_ngram(&g, CONTEXT, 1 + (int32_t)(round % 3), 5);
+        for (int32_t n = 1; n <= CONTEXT; n++) {
+            sl__draft_node nodes[DRAFT_MAX];
+            text[n - 1] = (sl_token)(sl__random_u64(round, 9, (uint64_t)n) % alphabet);
+            observe(&g, &text[n - 1], 1);
+            const sl__draft draft = propose(&g, DRAFT_MAX, nodes);
+            for (int32_t i = 0; i < draft.n_nodes; i++) {
+                int32_t seen = 0, agreed = 0;
+                text[n + i] = nodes[i].token; /* as if the draft came true */
+                if (n >= 2)
+                    twin_agreement(text, n, text + n + i - 2, nodes[i].token, &seen, &agreed);
+                assert_int_equal(nodes[i].seen, seen);
+                assert_int_equal(nodes[i].agreed, agreed);
+            }
+        }
+        free(memory);
+    }
+}
+
 /* ---- accept ------------------------------------------------------------------------ */
 
 typedef struct script { /* the target's choice after each row, and the rows asked for */
@@ -196,8 +235,9 @@ static void the_walk_follows_the_targets_choices(void **state) {
      *       \- 5:b -- 6:c          (7 repeats 5)
      *        \ 7:b                                        */
     enum { a = 10, b, c, d, x };
-    const sl__draft_node tree[] = {{a, -1, 1}, {b, 0, 1},  {c, 1, 1}, {c, 0, 1},
-                                   {d, 3, 1},  {b, -1, 1}, {c, 5, 1}, {b, -1, 1}};
+    const sl__draft_node tree[] = {{a, -1, 1, 0, 0}, {b, 0, 1, 0, 0}, {c, 1, 1, 0, 0},
+                                   {c, 0, 1, 0, 0},  {d, 3, 1, 0, 0}, {b, -1, 1, 0, 0},
+                                   {c, 5, 1, 0, 0},  {b, -1, 1, 0, 0}};
     static const struct {
         const char *name;
         sl_token choices[9]; /* by row */
@@ -237,6 +277,7 @@ static void without_a_draft_only_the_root_is_kept(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(drafts_are_those_of_a_search),
+        cmocka_unit_test(nodes_say_how_the_text_went_on_after_their_pair),
         cmocka_unit_test(it_does_not_matter_how_tokens_arrive),
         cmocka_unit_test(a_period_goes_on_past_the_end_of_the_text),
         cmocka_unit_test(asking_changes_nothing),
