@@ -45,7 +45,7 @@
 #define NO_UTILITY (-1.0)
 
 static void plan(slp_controller *ctl, int32_t k, slp_phase phase, slp_reason reason) {
-    ctl->plan.draft_tokens = k;
+    ctl->plan.draft_tokens = ctl->plan.propose = k;
     ctl->plan.phase = phase;
     ctl->plan.reason = reason;
 }
@@ -62,7 +62,7 @@ static void plain_restart(slp__cascade *c) {
 }
 
 static void plain_add(slp_controller *ctl, const slp_step *step) {
-    slp__cascade *c = &ctl->cascade;
+    slp__cascade *c = &ctl->u.cascade;
     const int32_t n = ctl->cfg.cascade.plain_iterations;
     const double ns = (double)step->pass_ns + (double)step->other_ns;
 
@@ -72,16 +72,16 @@ static void plain_add(slp_controller *ctl, const slp_step *step) {
 }
 
 static int plain_complete(const slp_controller *ctl) {
-    return ctl->cascade.plain_samples == ctl->cfg.cascade.plain_iterations;
+    return ctl->u.cascade.plain_samples == ctl->cfg.cascade.plain_iterations;
 }
 
 static int plain_stale(const slp_controller *ctl) {
     const int32_t limit = ctl->cfg.cascade.plain_refresh_iterations;
-    return limit > 0 && ctl->cascade.plain_age >= limit;
+    return limit > 0 && ctl->u.cascade.plain_age >= limit;
 }
 
 static void plain_use(slp_controller *ctl) {
-    slp__cascade *c = &ctl->cascade;
+    slp__cascade *c = &ctl->u.cascade;
     double sum = 0;
     for (int32_t i = 0; i < c->plain_samples; i++)
         sum += c->plain_ring[i];
@@ -107,12 +107,12 @@ static int32_t best_k(const double *utility, int32_t from, int32_t k_max) {
 
 static void trial_begin(slp_controller *ctl, int32_t k, slp_reason reason) {
     const slp__trial empty = {0, 0, 0, 0};
-    ctl->cascade.trial = empty;
+    ctl->u.cascade.trial = empty;
     plan(ctl, k, SLP_PHASE_TEST, reason);
 }
 
 static void test_begin(slp_controller *ctl) {
-    slp__cascade *c = &ctl->cascade;
+    slp__cascade *c = &ctl->u.cascade;
     const int32_t k_max = ctl->cfg.draft_tokens_max;
     const int32_t best = best_k(c->latest, 1, k_max);
 
@@ -137,7 +137,7 @@ static int is_steady(double u, double previous, int32_t permille) {
 /* Rules 3b to 4 after a trial at k gave u: the next K to try, or 0 with the rule
  * that ends the test in *why. */
 static int32_t next_k(slp_controller *ctl, int32_t k, double u, slp_reason *why) {
-    slp__cascade *c = &ctl->cascade;
+    slp__cascade *c = &ctl->u.cascade;
     const slp_cascade_config *rule = &ctl->cfg.cascade;
 
     *why = SLP_REASON_ANY_LOSES;
@@ -167,7 +167,7 @@ static int32_t next_k(slp_controller *ctl, int32_t k, double u, slp_reason *why)
 
 /* The next iteration of the phase, unless t_plain is due or the phase is over. */
 static void set_continue(slp_controller *ctl) {
-    slp__cascade *c = &ctl->cascade;
+    slp__cascade *c = &ctl->u.cascade;
     if (c->set_k > 0 && plain_stale(ctl)) {
         plain_restart(c);
         plan(ctl, 0, SLP_PHASE_REFRESH, SLP_REASON_PLAIN_STALE);
@@ -179,7 +179,7 @@ static void set_continue(slp_controller *ctl) {
 }
 
 static void set_choose(slp_controller *ctl, int32_t k) {
-    slp__cascade *c = &ctl->cascade;
+    slp__cascade *c = &ctl->u.cascade;
     const slp_cascade_config *rule = &ctl->cfg.cascade;
     c->set_k = k;
     if (k > 0) {
@@ -192,7 +192,7 @@ static void set_choose(slp_controller *ctl, int32_t k) {
 }
 
 static void test_end(slp_controller *ctl, slp_reason why) {
-    slp__cascade *c = &ctl->cascade;
+    slp__cascade *c = &ctl->u.cascade;
     if (why == SLP_REASON_ONE_LOSES || why == SLP_REASON_ANY_LOSES)
         set_choose(ctl, 0);
     else if (best_k(c->tried, 1, ctl->cfg.draft_tokens_max) > 0)
@@ -208,7 +208,7 @@ static void test_end(slp_controller *ctl, slp_reason why) {
 /* ---- one iteration ------------------------------------------------------- */
 
 static void trial_end(slp_controller *ctl) {
-    slp__cascade *c = &ctl->cascade;
+    slp__cascade *c = &ctl->u.cascade;
     const int32_t k = ctl->plan.draft_tokens;
     slp_reason why = SLP_REASON_NO_DRAFTS;
     int32_t next = 0;
@@ -230,7 +230,7 @@ static void trial_end(slp_controller *ctl) {
 }
 
 static void trial_add(slp_controller *ctl, const slp_step *step, double total_ns) {
-    slp__trial *t = &ctl->cascade.trial;
+    slp__trial *t = &ctl->u.cascade.trial;
     t->iterations++;
     t->drafts += step->drafted > 0;
     t->emitted += step->emitted;
@@ -239,7 +239,7 @@ static void trial_add(slp_controller *ctl, const slp_step *step, double total_ns
 }
 
 void slp__cascade_init(slp_controller *ctl) {
-    slp__cascade *c = &ctl->cascade;
+    slp__cascade *c = &ctl->u.cascade;
     for (int32_t k = 0; k <= SLP_DRAFT_TOKENS_MAX; k++)
         c->latest[k] = c->tried[k] = NO_UTILITY;
     plain_restart(c);
@@ -250,7 +250,7 @@ void slp__cascade_init(slp_controller *ctl) {
 }
 
 void slp__cascade_observe(slp_controller *ctl, const slp_step *step, double total_ns) {
-    slp__cascade *c = &ctl->cascade;
+    slp__cascade *c = &ctl->u.cascade;
     c->plain_age++;
     switch (ctl->plan.phase) {
     case SLP_PHASE_START:
@@ -279,6 +279,8 @@ void slp__cascade_observe(slp_controller *ctl, const slp_step *step, double tota
         trial_add(ctl, step, total_ns);
         return;
     case SLP_PHASE_STATIC:
+    case SLP_PHASE_PLAIN:
+    case SLP_PHASE_PAY:
         return; /* never planned by this policy */
     }
 }

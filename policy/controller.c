@@ -7,7 +7,7 @@
 /* ---- policies ------------------------------------------------------------ */
 
 static void plan_always(slp_controller *ctl, slp_phase phase, int32_t draft_tokens) {
-    ctl->plan.draft_tokens = draft_tokens;
+    ctl->plan.draft_tokens = ctl->plan.propose = draft_tokens;
     ctl->plan.phase = phase;
     ctl->plan.reason = SLP_REASON_POLICY;
 }
@@ -22,9 +22,10 @@ static void static_init(slp_controller *ctl) {
 
 /* In the order of slp_policy. */
 static const slp__policy policies[SLP_POLICIES] = {
-    {"off", off_init, NULL},
-    {"static", static_init, NULL},
-    {"cascade", slp__cascade_init, slp__cascade_observe},
+    {"off", off_init, NULL, NULL},
+    {"static", static_init, NULL, NULL},
+    {"cascade", slp__cascade_init, slp__cascade_observe, NULL},
+    {"ledger", slp__ledger_init, slp__ledger_observe, slp__ledger_draft},
 };
 
 /* Where nothing may be drafted there is nothing to decide. */
@@ -93,13 +94,26 @@ slp_plan slp_next(const slp_controller *ctl) {
     return ctl->plan;
 }
 
+slp_plan slp_plan_draft(slp_controller *ctl, const slp_draft *draft) {
+    static const slp_draft none = {NULL, 0, 0};
+    const slp__policy *policy = policy_of(&ctl->cfg);
+    if (!draft || draft->n_nodes < 0 || draft->n_nodes > ctl->plan.propose || draft->drafter < 0 ||
+        draft->drafter >= SLP_DRAFTERS_MAX || !draft->nodes)
+        draft = &none;
+    if (policy->draft) policy->draft(ctl, draft);
+    return ctl->plan;
+}
+
 /* ---- steps --------------------------------------------------------------- */
 
 static int step_fits(const slp_step *step, const slp_plan *plan) {
     return step->drafted >= 0 && step->drafted <= plan->draft_tokens && step->accepted >= 0 &&
            step->accepted <= step->drafted && step->emitted >= 0 &&
            step->emitted <= step->accepted + 1 && (step->rows == 0 || step->rows > step->drafted) &&
-           step->experts >= 0;
+           step->experts >= 0 && step->shadow_matched >= 0 &&
+           step->shadow_matched <= step->shadow_compared &&
+           step->shadow_compared <= SLP_DRAFT_TOKENS_MAX - step->drafted &&
+           (step->shadow_compared == 0 || step->accepted == step->drafted);
 }
 
 static uint64_t clamp_ns(uint64_t ns) {

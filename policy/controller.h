@@ -44,13 +44,71 @@ typedef struct slp__cascade {
     slp_reason set_reason;  /* the rule that led to it         */
 } slp__cascade;
 
+/* ---- ledger (ledger.c, acceptance.c, cost.c) ------------------------------ */
+
+enum {
+    SLP__CLASSES = 30, /* kinds of draft nodes, see acceptance.c              */
+    SLP__DEPTHS = 6,   /* 1, 2, 3, 4, 5-6, 7 and more                         */
+    SLP__ROWS = SLP_DRAFT_TOKENS_MAX + 1,
+    SLP__PLAIN_TIMES = 16 /* remembered for t_plain                           */
+};
+
+/* How often a kind of node was right. Evidence fades, so these are no integers. */
+typedef struct slp__cell {
+    float hits, trials; /* 0 <= hits <= trials */
+} slp__cell;
+
+typedef struct slp__accept {
+    slp__cell cell[SLP_DRAFTERS_MAX][SLP__CLASSES][SLP__DEPTHS];
+} slp__accept;
+
+/* What a request saw against what the pool expected, over all kinds of nodes. */
+typedef struct slp__shift {
+    double hits, hits_expected, misses, misses_expected;
+} slp__shift;
+
+/* Time of a pass over r rows: a measured correction of a built-in shape, see cost.c. */
+typedef struct slp__cost {
+    float correction[SLP__ROWS + 1]; /* [rows]                         */
+    float passes[SLP__ROWS + 1];     /* how many stand behind it       */
+} slp__cost;
+
+struct slp_prior {
+    uint32_t magic, version;
+    double plain_ns; /* of the latest request, 0 = unknown */
+    slp__accept accept;
+    slp__cost cost;
+};
+
+typedef struct slp__ledger {
+    slp__accept pool; /* what earlier requests saw, as the prior had it */
+    slp__accept mine; /* what this one saw                              */
+    slp__shift shift;
+    slp__cost cost;
+    uint16_t ran[SLP__ROWS + 1]; /* passes of this request, by rows     */
+    double plain_time[SLP__PLAIN_TIMES];
+    int32_t plain_times, plain_slot;
+    int64_t plain_age; /* iterations since the last plain one           */
+    double recent_tokens, recent_plains;
+    double elapsed_ns;
+
+    /* the draft of this iteration, or of the last one */
+    int32_t asked; /* slp_plan_draft() was called in this iteration     */
+    int32_t drafter, n_nodes;
+    uint8_t node_class[SLP_DRAFT_TOKENS_MAX];
+    double expected_ratio; /* of the planned pass                       */
+} slp__ledger;
+
 struct slp_controller {
     slp_config cfg;
     slp_plan plan; /* of the coming iteration */
     slp_stats stats;
     double drafting_emitted; /* over iterations with K > 0 and t_plain known:  */
     double drafting_plains;  /* tokens, and time in units of t_plain            */
-    slp__cascade cascade;
+    union {
+        slp__cascade cascade;
+        slp__ledger ledger;
+    } u;
 };
 
 /* A policy. Both functions leave ctl->plan as the plan of the next iteration;
@@ -61,9 +119,16 @@ typedef struct slp__policy {
     /* step is valid for ctl->plan and its times are clamped; total_ns > 0. NULL if
      * the plan never changes. */
     void (*observe)(slp_controller *ctl, const slp_step *step, double total_ns);
+    /* A draft of 1 .. plan.propose nodes arrived. NULL if it changes nothing. */
+    void (*draft)(slp_controller *ctl, const slp_draft *draft);
 } slp__policy;
 
 void slp__cascade_init(slp_controller *ctl);
 void slp__cascade_observe(slp_controller *ctl, const slp_step *step, double total_ns);
+
+void slp__ledger_init(slp_controller *ctl);
+void slp__ledger_draft(slp_controller *ctl, const slp_draft *draft);
+void slp__ledger_observe(slp_controller *ctl, const slp_step *step, double total_ns);
+void slp__ledger_plain(slp_controller *ctl, double ns); /* a first guess at t_plain */
 
 #endif /* SLUICE_POLICY_CONTROLLER_H */

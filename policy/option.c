@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* ---- policy: off | static:K | cascade[:OPTION,...] ------------------------ */
+/* ---- policy: off | static:K | cascade[:OPTION,...] | ledger[:LOSS%] ------- */
 
 static slp_status parse_static(slp__reader *r, slp_config *cfg, slp_error *err) {
     uint64_t k = 0;
@@ -37,6 +37,25 @@ static slp_status parse_cascade(slp__reader *r, slp_config *cfg, slp_error *err)
     return SLP_OK;
 }
 
+/* LOSS%, in thousandths: digits and at most one decimal. */
+static slp_status parse_ledger(slp__reader *r, slp_config *cfg, slp_error *err) {
+    uint64_t percent = 0, tenths = 0;
+    cfg->policy = SLP_POLICY_LEDGER;
+    if (slp__at_end(r)) return SLP_OK;
+    if (!slp__take(r, ":")) return slp__fail(err, SLP_E_FORMAT, r->at, "expected ledger[:LOSS%]");
+    const size_t start = r->at;
+    slp_status status = slp__take_number(r, "ledger:LOSS%", 0, 100, &percent, err);
+    if (status == SLP_OK && slp__take(r, "."))
+        status = slp__take_number(r, "ledger:LOSS%, its one decimal", 0, 9, &tenths, err);
+    if (status != SLP_OK) return status;
+    if (!slp__take(r, "%") || !slp__at_end(r))
+        return slp__fail(err, SLP_E_FORMAT, r->at, "ledger:LOSS%: expected % and nothing more");
+    if (percent * 10 + tenths > 1000)
+        return slp__fail(err, SLP_E_ARG, start, "ledger:LOSS%: expected at most 100%");
+    cfg->ledger.loss_max_permille = (int32_t)(percent * 10 + tenths);
+    return SLP_OK;
+}
+
 slp_status slp_policy_parse(const char *text, slp_config *cfg, slp_error *err) {
     slp_config parsed = *cfg;
     slp__reader r = {text, strlen(text), 0};
@@ -49,8 +68,11 @@ slp_status slp_policy_parse(const char *text, slp_config *cfg, slp_error *err) {
         status = parse_static(&r, &parsed, err);
     else if (slp__take(&r, "cascade"))
         status = parse_cascade(&r, &parsed, err);
+    else if (slp__take(&r, "ledger"))
+        status = parse_ledger(&r, &parsed, err);
     else
-        status = slp__fail(err, SLP_E_FORMAT, 0, "expected off, static:K or cascade[:OPTION,...]");
+        status = slp__fail(err, SLP_E_FORMAT, 0,
+                           "expected off, static:K, cascade[:OPTION,...] or ledger[:LOSS%]");
     if (status == SLP_OK) *cfg = parsed;
     return status;
 }

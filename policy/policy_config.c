@@ -14,6 +14,7 @@
 const slp__field slp__fields[SLP__FIELDS] = {
     FIELD(draft_tokens_max, 0, SLP_DRAFT_TOKENS_MAX),
     FIELD(static_draft_tokens, 0, SLP_DRAFT_TOKENS_MAX),
+    {"loss_max_permille", offsetof(slp_config, ledger.loss_max_permille), 0, 1000},
     CASCADE(plain_iterations, 1, SLP_PLAIN_ITERATIONS_MAX),
     CASCADE(plain_refresh_iterations, 0, SLP_PHASE_ITERATIONS_MAX),
     CASCADE(first_draft_tokens, 1, SLP_DRAFT_TOKENS_MAX),
@@ -55,6 +56,7 @@ void slp_config_defaults(slp_config *cfg) {
     cfg->cascade.off_growth = 2;
     cfg->cascade.off_iterations_max = 1024;
     cfg->cascade.disable_at_any_k = 0;
+    cfg->ledger.loss_max_permille = 10;
 }
 
 slp_status slp_config_check(const slp_config *cfg, slp_error *err) {
@@ -62,7 +64,7 @@ slp_status slp_config_check(const slp_config *cfg, slp_error *err) {
 
     slp__error_clear(err);
     if ((int)cfg->policy < 0 || (int)cfg->policy >= SLP_POLICIES)
-        return slp__fail(err, SLP_E_ARG, 0, "policy: expected off, static or cascade");
+        return slp__fail(err, SLP_E_ARG, 0, "policy: expected off, static, cascade or ledger");
     for (int i = 0; i < SLP__FIELDS; i++) {
         const slp__field *f = &slp__fields[i];
         const int32_t value = slp__field_get(cfg, f);

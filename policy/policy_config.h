@@ -11,7 +11,7 @@ typedef struct slp__field {
     int32_t min, max; /* inclusive; slp_config_check() knows the rest */
 } slp__field;
 
-enum { SLP__FIELDS = 14 };
+enum { SLP__FIELDS = 15 };
 extern const slp__field slp__fields[SLP__FIELDS];
 
 int32_t slp__field_get(const slp_config *cfg, const slp__field *field);

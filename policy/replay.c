@@ -1,5 +1,6 @@
 /* replay.c - does a recorded run still decide the same? (trace.c has the format) */
 #include "controller.h"
+#include "ledger_parts.h"
 #include "policy_text.h"
 
 #include <string.h>
@@ -34,9 +35,21 @@ static int same_plan(const slp_plan *a, const slp_plan *b) {
     return a->draft_tokens == b->draft_tokens && a->phase == b->phase && a->reason == b->reason;
 }
 
+/* What the controller plans for the recorded draft. */
+static slp_plan plan_again(slp_controller *ctl, const slp_trace_record *record) {
+    uint8_t kinds[SLP_DRAFT_TOKENS_MAX];
+    int32_t n = 0;
+    if (ctl->cfg.policy != SLP_POLICY_LEDGER || ctl->cfg.draft_tokens_max == 0)
+        return slp_next(ctl);
+    for (; record->nodes[n] && n < ctl->cfg.draft_tokens_max; n++)
+        kinds[n] = (uint8_t)(record->nodes[n] - 'A');
+    slp__ledger_plan(ctl, record->drafter, kinds, n);
+    return slp_next(ctl);
+}
+
 slp_status slp_replay(const char *text, size_t size, slp_replay_report *report, slp_error *err) {
     line_reader lines = {text, size, 0};
-    slp_controller ctl; /* about 1.5 KiB */
+    slp_controller ctl; /* about 12 KiB */
     slp_config cfg;
     slp_trace_record record;
     size_t start = 0, length = 0;
@@ -56,7 +69,7 @@ slp_status slp_replay(const char *text, size_t size, slp_replay_report *report, 
         if (record.iteration != report->iterations)
             return slp__fail(err, SLP_E_FORMAT, start, "a record is missing or out of order");
         report->recorded = record.plan;
-        report->replayed = slp_next(&ctl);
+        report->replayed = plan_again(&ctl, &record);
         if (!same_plan(&report->recorded, &report->replayed)) {
             report->mismatch = report->iterations++;
             return SLP_OK;

@@ -6,9 +6,11 @@
  * decides. The same inputs always give the same decisions, so a recorded run
  * can be replayed in a unit test. C99 and C++ clean; needs no other library.
  *
- *     slp_plan plan = slp_next(ctl);       // before drafting
- *     ... draft at most plan.draft_tokens, verify, time it ...
- *     slp_observe(ctl, &step);             // after verification
+ *     slp_plan plan = slp_next(ctl);          // before drafting
+ *     ... draft at most plan.propose tokens ...
+ *     plan = slp_plan_draft(ctl, &draft);     // how many of them are worth verifying
+ *     ... verify the first plan.draft_tokens of them, time it ...
+ *     slp_observe(ctl, &step);                // after verification
  *
  * Words. Iteration: draft, one pass of the target model, accept. K: tokens
  * drafted per iteration; K = 0 is plain decoding. ETR: tokens emitted per
@@ -38,8 +40,10 @@ enum {
     SLP_ROWS_MAX = 4096,                /* largest number of rows in a budgeted pass      */
     SLP_PLAIN_ITERATIONS_MAX = 16,      /* largest cascade.plain_iterations               */
     SLP_PHASE_ITERATIONS_MAX = 1 << 20, /* largest length of any phase, in iterations  */
-    SLP_CONTROLLER_BYTES_MAX = 4096,    /* every controller fits; for static buffers      */
-    SLP_TRACE_LINE_MAX = 512            /* every trace line fits, terminating NUL included */
+    SLP_DRAFTERS_MAX = 4,               /* sources of drafts a controller tells apart     */
+    SLP_CONTROLLER_BYTES_MAX = 16384,   /* every controller fits; for static buffers      */
+    SLP_PRIOR_BYTES_MAX = 8192,         /* every prior fits                               */
+    SLP_TRACE_LINE_MAX = 640            /* every trace line fits, terminating NUL included */
 };
 
 /* Longest time one part of an iteration can take, about 18 minutes. Longer times
@@ -67,12 +71,13 @@ typedef struct slp_error {
 /* ---- configuration ------------------------------------------------------ */
 
 typedef enum slp_policy {
-    SLP_POLICY_OFF = 0,    /* plain decoding                             */
-    SLP_POLICY_STATIC = 1, /* the same K in every iteration              */
-    SLP_POLICY_CASCADE = 2 /* Cascade's controller, one per request      */
+    SLP_POLICY_OFF = 0,     /* plain decoding                             */
+    SLP_POLICY_STATIC = 1,  /* the same K in every iteration              */
+    SLP_POLICY_CASCADE = 2, /* Cascade's controller, one per request     */
+    SLP_POLICY_LEDGER = 3   /* row by row what pays, within a bound on loss */
 } slp_policy;
 
-enum { SLP_POLICIES = 3 };
+enum { SLP_POLICIES = 4 };
 
 /* Constants of the cascade controller (Cascade; the state machine is written
  * out at the top of cascade.c). */
@@ -131,15 +136,23 @@ typedef struct slp_cascade_config {
     int32_t disable_at_any_k;
 } slp_cascade_config;
 
+/* The one promise of the ledger policy (ledger.c; the proof is in docs/policy.md). */
+typedef struct slp_ledger_config {
+    /* e: a request costs at most (1 + e) times plain decoding, in thousandths, and e of
+     * a hundred plain iterations more: 0 .. 1000. Default 10. 0 is plain decoding. */
+    int32_t loss_max_permille;
+} slp_ledger_config;
+
 typedef struct slp_config {
     slp_policy policy;
     int32_t draft_tokens_max;    /* never plan more, 0 .. SLP_DRAFT_TOKENS_MAX          */
     int32_t static_draft_tokens; /* K of SLP_POLICY_STATIC, 0 .. draft_tokens_max       */
     slp_cascade_config cascade;  /* read by SLP_POLICY_CASCADE, valid in every config   */
+    slp_ledger_config ledger;    /* read by SLP_POLICY_LEDGER, likewise                 */
 } slp_config;
 
 /* Fill *cfg with the defaults: policy off, draft_tokens_max 7 (?: the largest K
- * the paper plots), static K 0, every cascade field as documented above. */
+ * the paper plots), static K 0, every other field as documented above. */
 void slp_config_defaults(slp_config *cfg);
 
 /* SLP_OK, or SLP_E_ARG with the offending field and its range in err->text. */
@@ -150,13 +163,14 @@ slp_status slp_config_check(const slp_config *cfg, slp_error *err);
  *     off
  *     static:K                K in 0 .. cfg->draft_tokens_max
  *     cascade[:OPTION,...]    OPTION: no-back-off | no-hill-climb | disable-at-any-k
+ *     ledger[:LOSS%]          LOSS: 0 .. 100 with at most one decimal, as in ledger:0.5%
  *
  * Sets policy, static_draft_tokens (static only) and the fields the options
  * name; everything else keeps its value, so set draft_tokens_max first.
  * SLP_E_FORMAT or SLP_E_ARG: *cfg unchanged, err says what was expected where. */
 slp_status slp_policy_parse(const char *text, slp_config *cfg, slp_error *err);
 
-/* "off", "static", "cascade"; "?" for any other value. */
+/* "off", "static", "cascade", "ledger"; "?" for any other value. */
 const char *slp_policy_name(slp_policy policy);
 
 /* ---- controller --------------------------------------------------------- */
@@ -168,7 +182,9 @@ const char *slp_policy_name(slp_policy policy);
     X(SLP_PHASE_START, 2, "start")     /* plain: t_plain is not known yet                    */    \
     X(SLP_PHASE_REFRESH, 3, "refresh") /* plain: t_plain is out of date                      */    \
     X(SLP_PHASE_TEST, 4, "test")       /* a trial of some K > 0                              */    \
-    X(SLP_PHASE_SET, 5, "set")         /* the chosen K > 0 in use                            */
+    X(SLP_PHASE_SET, 5, "set")         /* the chosen K > 0 in use                            */    \
+    X(SLP_PHASE_PLAIN, 6, "plain")     /* ledger: no row is verified                         */    \
+    X(SLP_PHASE_PAY, 7, "pay")         /* ledger: rows that pay are verified                 */
 
 /* Why the plan is what it is. X(name, value, short name, sentence). In the set
  * and off phases of cascade it is the rule that ended the test before. */
@@ -186,7 +202,13 @@ const char *slp_policy_name(slp_policy policy);
     X(SLP_REASON_BRACKETED, 10, "bracketed", "the next K was tried already")                       \
     X(SLP_REASON_EDGE, 11, "edge", "the next K is outside 1 .. draft_tokens_max")                  \
     X(SLP_REASON_TRIALS_SPENT, 12, "trials-spent", "the test used all its trials")                 \
-    X(SLP_REASON_NO_DRAFTS, 13, "no-drafts", "too few drafts to judge")
+    X(SLP_REASON_NO_DRAFTS, 13, "no-drafts", "too few drafts to judge")                            \
+    X(SLP_REASON_ASK, 14, "ask", "how many rows pay depends on the draft: slp_plan_draft()")       \
+    X(SLP_REASON_NOTHING, 15, "nothing", "nothing was drafted")                                    \
+    X(SLP_REASON_UNLIKELY, 16, "unlikely", "no row is likely enough to pay for itself")            \
+    X(SLP_REASON_WORTH, 17, "worth", "these rows pay, one more would not")                         \
+    X(SLP_REASON_ALL, 18, "all", "every drafted row pays")                                         \
+    X(SLP_REASON_LEDGER, 19, "ledger", "more rows would pay, but the loss so far allows no more")
 
 typedef enum slp_phase {
 #define X(name, value, text) name = (value),
@@ -200,7 +222,7 @@ typedef enum slp_reason {
 #undef X
 } slp_reason;
 
-enum { SLP_PHASES = 6, SLP_REASONS = 14 }; /* how many there are */
+enum { SLP_PHASES = 8, SLP_REASONS = 20 }; /* how many there are */
 
 /* Short names as traces spell them; "?" for values out of range. */
 const char *slp_phase_name(slp_phase phase);
@@ -209,10 +231,29 @@ const char *slp_reason_text(slp_reason reason); /* the sentence */
 
 /* The decision for one iteration. */
 typedef struct slp_plan {
-    int32_t draft_tokens; /* K: draft at most this many, 0 .. draft_tokens_max; 0 = plain */
+    int32_t draft_tokens; /* K: verify at most this many, 0 .. draft_tokens_max; 0 = plain */
     slp_phase phase;
     slp_reason reason;
+    int32_t propose; /* have this many drafted, >= draft_tokens, where drafting is free;
+                        more than draft_tokens only under ledger, which judges drafts    */
 } slp_plan;
+
+/* What a drafter says of one drafted token. Every field but the place in the chain is a
+ * hint: 0 where the drafter does not know. */
+typedef struct slp_draft_node {
+    int32_t match;    /* tokens of context the draft rests on (prompt lookup, suffix), or 0   */
+    int32_t seen;     /* earlier occurrences of the two tokens before this one, or 0          */
+    int32_t agreed;   /* of those, how many went on with this token, 0 .. seen                */
+    float confidence; /* (0, 1): the drafter's own chance, given its parent; read if match is
+                         0. Any monotone scale will do: what it is worth is measured.         */
+} slp_draft_node;
+
+/* A chain: node i follows node i - 1, node 0 the newest token. */
+typedef struct slp_draft {
+    const slp_draft_node *nodes; /* [n_nodes], read during the call only           */
+    int32_t n_nodes;             /* 0: nothing found                                */
+    int32_t drafter;             /* who drafted, 0 .. SLP_DRAFTERS_MAX - 1          */
+} slp_draft;
 
 /* What one iteration did. Prompt evaluation is not an iteration. */
 typedef struct slp_step {
@@ -227,6 +268,12 @@ typedef struct slp_step {
     uint64_t draft_ns; /* drafting, including a drafter that keeps step while K = 0       */
     uint64_t pass_ns;  /* the target model's pass                                         */
     uint64_t other_ns; /* accepting, sampling, committing                                 */
+    /* Shadow of the draft: its nodes after the verified ones, held against what came out.
+     * When every verified node was accepted, the token after them shows whether the next
+     * node was right: compared 1, matched 0 or 1. Exact evidence, and it costs nothing.
+     * A host that leaves both at 0 loses what can be learnt while nothing is verified. */
+    int32_t shadow_compared; /* 0 .. nodes of the draft - drafted; 0 unless accepted = drafted */
+    int32_t shadow_matched;  /* 0 .. shadow_compared                                      */
 } slp_step;
 
 /* One request's state. Lives in caller memory, owns nothing. */
@@ -243,8 +290,43 @@ size_t slp_controller_size(const slp_config *cfg);
  * plain decoding. */
 slp_controller *slp_controller_init(void *mem, size_t size, const slp_config *cfg);
 
-/* The plan of the coming iteration. Pure: the same answer until slp_observe(). */
+/* The plan of the coming iteration before anything is drafted. Pure: the same answer
+ * until slp_observe() or slp_plan_draft(). */
 slp_plan slp_next(const slp_controller *ctl);
+
+/* The plan in the light of a draft. Ask once per iteration, after slp_next() and before
+ * slp_observe(); asking again with another draft replaces the first. Verify the first
+ * draft_tokens nodes, or all if there are fewer. Under ledger draft_tokens is at most
+ * draft->n_nodes, and a host that never asks gets plain decoding; the other policies give
+ * slp_next()'s plan whatever the draft. NULL or a draft out of range (n_nodes outside
+ * 0 .. propose, drafter unknown) counts as empty. O(n_nodes * rows ever verified). */
+slp_plan slp_plan_draft(slp_controller *ctl, const slp_draft *draft);
+
+/* ---- what earlier requests taught -------------------------------------------- */
+
+/* Acceptance and cost as measured so far by requests under ledger: what a new request
+ * begins with. Plain bytes without pointers, so it can be stored and loaded on a machine
+ * of the same kind. One per model and machine. */
+typedef struct slp_prior slp_prior;
+
+/* An empty prior in mem[0 .. size), aligned to 8; NULL if size < slp_prior_size() (at
+ * most SLP_PRIOR_BYTES_MAX) or misaligned. */
+size_t slp_prior_size(void);
+slp_prior *slp_prior_init(void *mem, size_t size);
+
+/* Bytes from elsewhere as a prior, in place: NULL unless they are a sound one of this
+ * version of the library. */
+slp_prior *slp_prior_open(void *mem, size_t size);
+
+/* Begin a request with what is known; call before its first slp_next(). NULL and policies
+ * other than ledger: nothing happens. */
+void slp_controller_use(slp_controller *ctl, const slp_prior *prior);
+
+/* Add what a request learnt, once, at its end. Several requests may begin with one prior
+ * and end in any order. */
+void slp_prior_learn(slp_prior *prior, const slp_controller *ctl);
+
+/* ---- after an iteration ------------------------------------------------------ */
 
 /* Tell the controller what the planned iteration did.
  *
@@ -272,6 +354,12 @@ typedef struct slp_stats {
                                  tokens / sum(time / t_plain); 0 = none                      */
     int32_t set_draft_tokens; /* K of the current set or off phase, or of the last one     */
     int32_t set_iterations;   /* S of that phase; 0 before the first                       */
+    /* ledger only, else 0 */
+    double loss_ns;         /* the ledger: time spent beyond tokens * t_plain on iterations
+                               that verified rows; negative: gained                       */
+    double loss_max_ns;     /* no row is verified that could take the loss above this     */
+    double expected_tokens; /* what the latest plan promised: tokens ...                  */
+    double expected_ns;     /* ... in this time; 0 = t_plain unknown                      */
 } slp_stats;
 
 void slp_controller_stats(const slp_controller *ctl, slp_stats *out);
@@ -347,8 +435,8 @@ slp_status slp_moespec_select(const float *probs, const float *weights, int32_t 
  * configuration, each line made of key=value fields in a fixed order. Numbers are
  * written and read without regard to the locale.
  *
- *     slp-trace 1 policy=cascade draft_tokens_max=7 ...
- *     i=0 k=0 phase=start reason=plain-unknown drafted=0 ... utility=-
+ *     slp-trace 2 policy=cascade draft_tokens_max=7 ...
+ *     i=0 k=0 phase=start reason=plain-unknown drafted=0 ... utility=- ... nodes=-
  *
  * The host formats a record after each accepted slp_observe() and writes the
  * line where it likes; no function here ends a line or reads a file. */
@@ -356,8 +444,11 @@ typedef struct slp_trace_record {
     int64_t iteration; /* 0, 1, 2, ... within the request              */
     slp_plan plan;
     slp_step step;
-    uint64_t plain_ns; /* t_plain after the step, rounded; 0 = unknown */
-    double utility;    /* stats.utility_step, to 1/1000; 0 = unknown   */
+    uint64_t plain_ns;                    /* t_plain after the step, rounded; 0 = unknown */
+    double utility;                       /* stats.utility_step, to 1/1000; 0 = unknown   */
+    int32_t drafter;                      /* ledger: who drafted                          */
+    char nodes[SLP_DRAFT_TOKENS_MAX + 1]; /* ledger: the draft, one letter per node for all the
+                          policy knows of it (acceptance.c), terminated */
 } slp_trace_record;
 
 /* Write one line, NUL-terminated, without newline, to out[0 .. size); *length
@@ -387,8 +478,8 @@ typedef struct slp_replay_report {
     slp_plan replayed;  /* what the fresh controller decided there                      */
 } slp_replay_report;
 
-/* Feed a whole trace (header line, record lines, '\n' or "\r\n" between them, a
- * final one or none) to a fresh controller of the recorded configuration and
+/* Feed a whole trace of a request that began without a prior (header line, record lines, '\n' or
+ * "\r\n" between them, a final one or none) to a fresh controller of the recorded configuration and
  * compare K, phase and reason of every iteration; stops at the first difference.
  * SLP_OK whether they differ or not: report->mismatch tells. SLP_E_FORMAT or
  * SLP_E_ARG: the text is no trace, err->at is the offset in text, *report covers

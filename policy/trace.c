@@ -4,10 +4,15 @@
  * Fields come in one fixed order, each " name=value", so a reader needs no
  * dictionary; what is written here is read back to the same values, utility to
  * 1/1000. */
+#include "controller.h"
 #include "policy_config.h"
 #include "policy_text.h"
 
 #include <string.h>
+
+/* A kind of node as a letter: 'A' and the 29 characters after it. */
+#define NODE_FIRST 'A'
+#define NODE_LAST ('A' + SLP__CLASSES - 1)
 
 #define UTILITY_MILLI_MAX ((uint64_t)1 << 60) /* far above any clamped time ratio */
 
@@ -43,15 +48,26 @@ slp_status slp_trace_format_header(char *out, size_t size, const slp_config *cfg
     slp__writer w = slp__writer_on(out, size);
     if (slp_config_check(cfg, NULL) != SLP_OK) return SLP_E_ARG;
 
-    slp__put_text(&w, "slp-trace 1");
+    slp__put_text(&w, "slp-trace 2");
     put_word(&w, "policy", slp_policy_name(cfg->policy));
     for (int i = 0; i < SLP__FIELDS; i++)
         put_field(&w, slp__fields[i].name, (uint64_t)slp__field_get(cfg, &slp__fields[i]));
     return finish(&w, length);
 }
 
+/* How many nodes, or -1 if the text is none that slp_trace_record_of() writes. */
+static int32_t nodes_length(const char *nodes) {
+    int32_t n = 0;
+    while (n <= SLP_DRAFT_TOKENS_MAX && nodes[n] >= NODE_FIRST && nodes[n] <= NODE_LAST)
+        n++;
+    return n <= SLP_DRAFT_TOKENS_MAX && nodes[n] == '\0' ? n : -1;
+}
+
 static int record_is_sound(const slp_trace_record *r) {
     const slp_step *s = &r->step;
+    if (r->drafter < 0 || r->drafter >= SLP_DRAFTERS_MAX || s->shadow_compared < 0 ||
+        s->shadow_matched < 0 || nodes_length(r->nodes) < 0)
+        return 0;
     return r->iteration >= 0 && r->plan.draft_tokens >= 0 && (int)r->plan.phase >= 0 &&
            (int)r->plan.phase < SLP_PHASES && (int)r->plan.reason >= 0 &&
            (int)r->plan.reason < SLP_REASONS && s->drafted >= 0 && s->accepted >= 0 &&
@@ -84,6 +100,10 @@ slp_status slp_trace_format_record(char *out, size_t size, const slp_trace_recor
         slp__put_milli(&w, milli);
     else
         slp__put_text(&w, "-");
+    put_field(&w, "shadow_compared", (uint64_t)s->shadow_compared);
+    put_field(&w, "shadow_matched", (uint64_t)s->shadow_matched);
+    put_field(&w, "drafter", (uint64_t)record->drafter);
+    put_word(&w, "nodes", record->nodes[0] ? record->nodes : "-");
     return finish(&w, length);
 }
 
@@ -92,7 +112,13 @@ slp_trace_record slp_trace_record_of(const slp_controller *ctl, const slp_plan *
     slp_stats stats;
     slp_trace_record record;
     slp_controller_stats(ctl, &stats);
+    memset(&record, 0, sizeof(record));
     record.iteration = stats.iterations - 1;
+    if (ctl->cfg.policy == SLP_POLICY_LEDGER && ctl->cfg.draft_tokens_max > 0) {
+        record.drafter = ctl->u.ledger.drafter;
+        for (int32_t i = 0; i < ctl->u.ledger.n_nodes; i++)
+            record.nodes[i] = (char)(NODE_FIRST + ctl->u.ledger.node_class[i]);
+    }
     record.plan = *plan;
     record.step = *step;
     record.plain_ns = (uint64_t)(stats.plain_ns + 0.5);
@@ -182,10 +208,11 @@ slp_status slp_trace_parse_header(const char *line, size_t length, slp_config *c
 
     slp__error_clear(err);
     slp_config_defaults(&parsed);
-    if ((status = expect(&r, "slp-trace 1", err)) != SLP_OK) return status;
+    if ((status = expect(&r, "slp-trace 2", err)) != SLP_OK) return status;
     if ((status = expect_key(&r, "policy", err)) != SLP_OK) return status;
     const int policy = take_word(&r, policy_name, SLP_POLICIES);
-    if (policy < 0) return slp__fail(err, SLP_E_FORMAT, r.at, "expected off, static or cascade");
+    if (policy < 0)
+        return slp__fail(err, SLP_E_FORMAT, r.at, "expected off, static, cascade or ledger");
     parsed.policy = (slp_policy)policy;
     for (int i = 0; i < SLP__FIELDS; i++) {
         int32_t value = 0;
@@ -234,6 +261,24 @@ static slp_status parse_utility(slp__reader *r, double *utility, slp_error *err)
     return status;
 }
 
+static slp_status parse_draft(slp__reader *r, slp_trace_record *p, slp_error *err) {
+    slp_status status;
+    int32_t n = 0;
+    if ((status = take_i32(r, "shadow_compared", &p->step.shadow_compared, err)) != SLP_OK ||
+        (status = take_i32(r, "shadow_matched", &p->step.shadow_matched, err)) != SLP_OK ||
+        (status = take_i32(r, "drafter", &p->drafter, err)) != SLP_OK ||
+        (status = expect_key(r, "nodes", err)) != SLP_OK)
+        return status;
+    if (p->drafter >= SLP_DRAFTERS_MAX)
+        return slp__fail(err, SLP_E_FORMAT, r->at, "drafter: no such one");
+    if (slp__take(r, "-")) return SLP_OK;
+    while (!slp__at_end(r) && n < SLP_DRAFT_TOKENS_MAX && r->text[r->at] >= NODE_FIRST &&
+           r->text[r->at] <= NODE_LAST)
+        p->nodes[n++] = r->text[r->at++];
+    if (n == 0) return slp__fail(err, SLP_E_FORMAT, r->at, "expected the kinds of drafted nodes");
+    return SLP_OK;
+}
+
 slp_status slp_trace_parse_record(const char *line, size_t length, slp_trace_record *record,
                                   slp_error *err) {
     slp__reader r = {line, length, 0};
@@ -247,6 +292,7 @@ slp_status slp_trace_parse_record(const char *line, size_t length, slp_trace_rec
     if ((status = parse_step(&r, &p.step, err)) != SLP_OK) return status;
     if ((status = take_u64(&r, "plain_ns", UINT64_MAX, &p.plain_ns, err)) != SLP_OK) return status;
     if ((status = parse_utility(&r, &p.utility, err)) != SLP_OK) return status;
+    if ((status = parse_draft(&r, &p, err)) != SLP_OK) return status;
     if (!slp__at_end(&r)) return slp__fail(err, SLP_E_FORMAT, r.at, "expected the end of the line");
     *record = p;
     return SLP_OK;

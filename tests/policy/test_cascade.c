@@ -33,7 +33,7 @@ static void four_plain_iterations_give_the_plain_time_without_drafting(void **st
     for (int i = 0; i < 4; i++) {
         assert_plan(ctl, 0, SLP_PHASE_START, SLP_REASON_PLAIN_UNKNOWN);
         assert_true(stats_of(ctl).plain_ns == 0);
-        slp_step step = {0, 0, 1, 1, 8, 500, 0, 100};
+        slp_step step = {0, 0, 1, 1, 8, 500, 0, 100, 0, 0};
         step.pass_ns = pass_ns[i];
         assert_int_equal(slp_observe(ctl, &step), SLP_OK);
     }
@@ -115,8 +115,8 @@ static void a_trials_utility_is_a_ratio_of_sums_over_all_its_iterations(void **s
     const policy_world world = world_of(1.0);
     const slp_config cfg = cascade_config();
     slp_controller *ctl = begin_test(&mem, &cfg, &world);
-    const slp_step full = {1, 1, 2, 2, 16, 200, 1200, 100};
-    const slp_step empty = {0, 0, 1, 1, 8, 100, 900, 0};
+    const slp_step full = {1, 1, 2, 2, 16, 200, 1200, 100, 0, 0};
+    const slp_step empty = {0, 0, 1, 1, 8, 100, 900, 0, 0, 0};
     assert_int_equal(slp_observe(ctl, &full), SLP_OK);
     assert_int_equal(slp_observe(ctl, &empty), SLP_OK);
     assert_int_equal(slp_observe(ctl, &full), SLP_OK);
@@ -133,7 +133,7 @@ static void a_clipped_draft_counts_for_the_planned_k(void **state) {
     cfg.cascade.first_draft_tokens = 5;
     cfg.cascade.trials_max = 1;
     slp_controller *ctl = begin_test(&mem, &cfg, &world);
-    const slp_step clipped = {2, 2, 3, 3, 24, 0, 1500, 0};
+    const slp_step clipped = {2, 2, 3, 3, 24, 0, 1500, 0, 0, 0};
     for (int i = 0; i < 4; i++)
         assert_int_equal(slp_observe(ctl, &clipped), SLP_OK);
     assert_plan(ctl, 5, SLP_PHASE_SET, SLP_REASON_TRIALS_SPENT);
@@ -141,7 +141,7 @@ static void a_clipped_draft_counts_for_the_planned_k(void **state) {
 
 static void observe_trial(slp_controller *ctl, int drafts, int empties, uint64_t pass_ns) {
     const int32_t k = slp_next(ctl).draft_tokens;
-    slp_step full = {0, 0, 0, 0, 0, 0, 0, 0}, empty = {0, 0, 1, 1, 8, 0, 1000, 0};
+    slp_step full = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, empty = {0, 0, 1, 1, 8, 0, 1000, 0, 0, 0};
     full.drafted = full.accepted = k;
     full.emitted = full.rows = k + 1;
     full.pass_ns = pass_ns;
@@ -279,7 +279,7 @@ static void the_first_trial_is_never_steady(void **state) {
     slp_config cfg = cascade_config();
     cfg.cascade.first_draft_tokens = 3;
     slp_controller *ctl = begin_test(&mem, &cfg, &world);
-    const slp_step nothing = {3, 0, 0, 4, 32, 0, 1000, 0};
+    const slp_step nothing = {3, 0, 0, 4, 32, 0, 1000, 0, 0, 0};
     for (int i = 0; i < 4; i++)
         assert_int_equal(slp_observe(ctl, &nothing), SLP_OK);
     assert_plan(ctl, 2, SLP_PHASE_TEST, SLP_REASON_DOWN);
@@ -575,7 +575,7 @@ static void a_clock_that_stands_still_gives_finite_utilities(void **state) {
     slp_controller *ctl = cascade_begin(&mem, &cfg);
     for (int i = 0; i < 500; i++) {
         const slp_plan plan = slp_next(ctl);
-        const slp_step step = {plan.draft_tokens, 0, 1, 0, 0, 0, 0, 0};
+        const slp_step step = {plan.draft_tokens, 0, 1, 0, 0, 0, 0, 0, 0, 0};
         assert_int_equal(slp_observe(ctl, &step), SLP_OK);
         const slp_stats stats = stats_of(ctl);
         assert_true(isfinite(stats.utility_step) && isfinite(stats.utility_trial) &&

@@ -20,7 +20,7 @@ static hopeless run_hopeless(const slp_config *cfg, double cost, int iterations)
     double ns = 0;
     for (int i = 0; i < iterations; i++) {
         const slp_plan plan = slp_next(ctl);
-        slp_step step = {plan.draft_tokens, 0, 1, plan.draft_tokens + 1, 8, 0, PLAIN_NS, 0};
+        slp_step step = {plan.draft_tokens, 0, 1, plan.draft_tokens + 1, 8, 0, PLAIN_NS, 0, 0, 0};
         if (plan.draft_tokens > 0) step.pass_ns = (uint64_t)(cost * PLAIN_NS);
         ns += (double)step.pass_ns;
         assert_int_equal(slp_observe(ctl, &step), SLP_OK);
@@ -88,7 +88,7 @@ typedef struct odds {
 
 static slp_step step_with_odds(const odds *o, const slp_plan *plan, uint64_t *seed) {
     const int32_t k = plan->draft_tokens;
-    slp_step step = {k, 0, 1, k + 1, 8, 0, 0, 0};
+    slp_step step = {k, 0, 1, k + 1, 8, 0, 0, 0, 0, 0};
     while (step.accepted < k && random_unit(seed) < o->acceptance)
         step.accepted++;
     step.emitted = step.accepted + 1;

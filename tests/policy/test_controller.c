@@ -27,6 +27,7 @@ static void the_defaults_are_valid_and_as_documented(void **state) {
     assert_int_equal(cfg.cascade.off_growth, 2);
     assert_int_equal(cfg.cascade.off_iterations_max, 1024);
     assert_int_equal(cfg.cascade.disable_at_any_k, 0);
+    assert_int_equal(cfg.ledger.loss_max_permille, 10);
 }
 
 /* One row per field and side: what is just outside, and the error it must give. */
@@ -60,6 +61,8 @@ static const struct {
     ROW(cascade.off_iterations_max, 15,
         "off_iterations_max: expected a whole number in 16 .. 1048576"),
     ROW(cascade.disable_at_any_k, 2, "disable_at_any_k: expected a whole number in 0 .. 1"),
+    ROW(ledger.loss_max_permille, -1, "loss_max_permille: expected a whole number in 0 .. 1000"),
+    ROW(ledger.loss_max_permille, 1001, "loss_max_permille: expected a whole number in 0 .. 1000"),
 #undef ROW
 };
 
@@ -80,11 +83,11 @@ static void each_field_out_of_range_is_named_with_its_range(void **state) {
     }
     slp_config cfg;
     slp_config_defaults(&cfg);
-    cfg.policy = (slp_policy)3;
+    cfg.policy = (slp_policy)4;
     assert_int_equal(slp_config_check(&cfg, NULL), SLP_E_ARG);
 }
 
-#define POLICIES_EXPECTED "expected off, static:K or cascade[:OPTION,...]"
+#define POLICIES_EXPECTED "expected off, static:K, cascade[:OPTION,...] or ledger[:LOSS%]"
 #define OPTIONS_EXPECTED "cascade: expected no-back-off, no-hill-climb or disable-at-any-k"
 
 static const struct {
@@ -162,6 +165,46 @@ static void every_policy_phase_and_reason_has_a_name_and_nothing_else_has(void *
     assert_string_equal(slp_reason_text((slp_reason)SLP_REASONS), "?");
 }
 
+#define LOSS_EXPECTED "ledger:LOSS%: expected a whole number in 0 .. 100"
+
+static const struct {
+    const char *text;
+    int32_t permille; /* -1: refused */
+    size_t at;
+    const char *message;
+} losses[] = {
+    {"ledger", 10, 0, ""},
+    {"ledger:0%", 0, 0, ""},
+    {"ledger:0.5%", 5, 0, ""},
+    {"ledger:2%", 20, 0, ""},
+    {"ledger:100%", 1000, 0, ""},
+    {"ledger:100.1%", -1, 7, "ledger:LOSS%: expected at most 100%"},
+    {"ledger:101%", -1, 7, LOSS_EXPECTED},
+    {"ledger:", -1, 7, LOSS_EXPECTED},
+    {"ledger:-1%", -1, 7, LOSS_EXPECTED},
+    {"ledger:1", -1, 8, "ledger:LOSS%: expected % and nothing more"},
+    {"ledger:1%x", -1, 9, "ledger:LOSS%: expected % and nothing more"},
+    {"ledger:1.25%", -1, 9, "ledger:LOSS%, its one decimal: expected a whole number in 0 .. 9"},
+    {"ledgers", -1, 6, "expected ledger[:LOSS%]"},
+};
+
+/* Fails if a loss is misread by a power of ten, or a bad one is accepted. */
+static void the_ledgers_loss_is_a_percentage_with_one_decimal(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof(losses) / sizeof(losses[0]); i++) {
+        slp_config cfg;
+        slp_error err;
+        slp_config_defaults(&cfg);
+        const slp_status status = slp_policy_parse(losses[i].text, &cfg, &err);
+        assert_int_equal(status == SLP_OK, losses[i].permille >= 0);
+        assert_string_equal(err.text, losses[i].message);
+        assert_int_equal(err.at, losses[i].at);
+        if (status != SLP_OK) continue;
+        assert_int_equal(cfg.policy, SLP_POLICY_LEDGER);
+        assert_int_equal(cfg.ledger.loss_max_permille, losses[i].permille);
+    }
+}
+
 /* ---- memory ------------------------------------------------------------------ */
 
 /* Fails if size or alignment is not checked, or bytes past the size are touched. */
@@ -215,21 +258,27 @@ static const struct {
     slp_status status;
 } steps[] = {
     /* with a plan of K = 3: drafted, accepted, emitted, rows, experts, times */
-    {"full", {3, 3, 4, 4, 32, 1, 1, 1}, SLP_OK},
-    {"nothing found", {0, 0, 1, 1, 8, 1, 1, 1}, SLP_OK},
-    {"ended by the first token", {3, 2, 0, 4, 32, 1, 1, 1}, SLP_OK},
-    {"rows and experts not counted", {3, 0, 1, 0, 0, 1, 1, 1}, SLP_OK},
-    {"no time at all", {3, 0, 1, 4, 0, 0, 0, 0}, SLP_OK},
-    {"endless time", {3, 0, 1, 4, 0, UINT64_MAX, UINT64_MAX, UINT64_MAX}, SLP_OK},
-    {"more drafted than planned", {4, 0, 1, 5, 8, 1, 1, 1}, SLP_E_ARG},
-    {"negative draft", {-1, 0, 1, 1, 8, 1, 1, 1}, SLP_E_ARG},
-    {"more accepted than drafted", {2, 3, 4, 4, 8, 1, 1, 1}, SLP_E_ARG},
-    {"negative accepted", {2, -1, 0, 3, 8, 1, 1, 1}, SLP_E_ARG},
-    {"more emitted than accepted + 1", {3, 1, 3, 4, 8, 1, 1, 1}, SLP_E_ARG},
-    {"negative emitted", {3, 1, -1, 4, 8, 1, 1, 1}, SLP_E_ARG},
-    {"fewer rows than the draft and its root", {3, 1, 2, 3, 8, 1, 1, 1}, SLP_E_ARG},
-    {"negative rows", {3, 1, 2, -4, 8, 1, 1, 1}, SLP_E_ARG},
-    {"negative experts", {3, 1, 2, 4, -1, 1, 1, 1}, SLP_E_ARG},
+    {"full", {3, 3, 4, 4, 32, 1, 1, 1, 0, 0}, SLP_OK},
+    {"nothing found", {0, 0, 1, 1, 8, 1, 1, 1, 0, 0}, SLP_OK},
+    {"ended by the first token", {3, 2, 0, 4, 32, 1, 1, 1, 0, 0}, SLP_OK},
+    {"rows and experts not counted", {3, 0, 1, 0, 0, 1, 1, 1, 0, 0}, SLP_OK},
+    {"no time at all", {3, 0, 1, 4, 0, 0, 0, 0, 0, 0}, SLP_OK},
+    {"endless time", {3, 0, 1, 4, 0, UINT64_MAX, UINT64_MAX, UINT64_MAX, 0, 0}, SLP_OK},
+    {"more drafted than planned", {4, 0, 1, 5, 8, 1, 1, 1, 0, 0}, SLP_E_ARG},
+    {"negative draft", {-1, 0, 1, 1, 8, 1, 1, 1, 0, 0}, SLP_E_ARG},
+    {"more accepted than drafted", {2, 3, 4, 4, 8, 1, 1, 1, 0, 0}, SLP_E_ARG},
+    {"negative accepted", {2, -1, 0, 3, 8, 1, 1, 1, 0, 0}, SLP_E_ARG},
+    {"more emitted than accepted + 1", {3, 1, 3, 4, 8, 1, 1, 1, 0, 0}, SLP_E_ARG},
+    {"negative emitted", {3, 1, -1, 4, 8, 1, 1, 1, 0, 0}, SLP_E_ARG},
+    {"fewer rows than the draft and its root", {3, 1, 2, 3, 8, 1, 1, 1, 0, 0}, SLP_E_ARG},
+    {"negative rows", {3, 1, 2, -4, 8, 1, 1, 1, 0, 0}, SLP_E_ARG},
+    {"the next node was right too", {3, 3, 4, 4, 8, 1, 1, 1, 1, 1}, SLP_OK},
+    {"the next node was wrong", {0, 0, 1, 1, 8, 1, 1, 1, 1, 0}, SLP_OK},
+    {"a shadow behind a rejected node", {3, 2, 3, 4, 8, 1, 1, 1, 1, 0}, SLP_E_ARG},
+    {"more shadow matched than compared", {3, 3, 4, 4, 8, 1, 1, 1, 1, 2}, SLP_E_ARG},
+    {"negative shadow", {3, 3, 4, 4, 8, 1, 1, 1, 0, -1}, SLP_E_ARG},
+    {"more shadow than any draft", {3, 3, 4, 4, 8, 1, 1, 1, 62, 0}, SLP_E_ARG},
+    {"negative experts", {3, 1, 2, 4, -1, 1, 1, 1, 0, 0}, SLP_E_ARG},
 };
 
 /* Fails if a check is missing, or a refused step changes more than its count. */
@@ -259,10 +308,11 @@ static void the_statistics_are_sums_over_the_accepted_steps(void **state) {
     policy_memory mem;
     const slp_config cfg = cascade_config();
     slp_controller *ctl = cascade_begin(&mem, &cfg);
-    const slp_step plain = {0, 0, 1, 1, 8, 0, 900, 100};
+    const slp_step plain = {0, 0, 1, 1, 8, 0, 900, 100, 0, 0};
     for (int i = 0; i < 4; i++)
         assert_int_equal(slp_observe(ctl, &plain), SLP_OK);
-    const slp_step half = {1, 0, 1, 2, 16, 500, 1400, 100}, full = {1, 1, 2, 2, 16, 0, 900, 100};
+    const slp_step half = {1, 0, 1, 2, 16, 500, 1400, 100, 0, 0},
+                   full = {1, 1, 2, 2, 16, 0, 900, 100, 0, 0};
     assert_int_equal(slp_observe(ctl, &half), SLP_OK);
     assert_true(stats_of(ctl).utility_step == 0.5);
     assert_int_equal(slp_observe(ctl, &full), SLP_OK);
@@ -280,7 +330,7 @@ static void the_statistics_are_sums_over_the_accepted_steps(void **state) {
     assert_int_equal(s.trials, 0);
     assert_true(s.utility_mean == 1.0); /* 3 tokens in the time of 3 */
 
-    const slp_step endless = {1, 0, 1, 2, 16, UINT64_MAX, 0, 0};
+    const slp_step endless = {1, 0, 1, 2, 16, UINT64_MAX, 0, 0, 0, 0};
     assert_int_equal(slp_observe(ctl, &endless), SLP_OK);
     assert_true(stats_of(ctl).phase_ns[SLP_PHASE_TEST] == 3000 + SLP_STEP_NS_MAX);
 }
@@ -302,7 +352,7 @@ static void the_mean_utility_leaves_plain_iterations_out(void **state) {
 static slp_config random_config(uint64_t *seed) {
     slp_config cfg;
     slp_config_defaults(&cfg);
-    cfg.policy = (slp_policy)random_in(seed, 0, 2);
+    cfg.policy = (slp_policy)random_in(seed, 0, 3);
     cfg.draft_tokens_max = random_in(seed, 0, random_in(seed, 0, 1) ? 3 : 64);
     cfg.static_draft_tokens = random_in(seed, 0, cfg.draft_tokens_max);
     cfg.cascade.plain_iterations = random_in(seed, 1, 16);
@@ -317,6 +367,7 @@ static slp_config random_config(uint64_t *seed) {
     cfg.cascade.off_growth = random_in(seed, 1, 16);
     cfg.cascade.off_iterations_max = random_in(seed, 20, 100);
     cfg.cascade.disable_at_any_k = random_in(seed, 0, 1);
+    cfg.ledger.loss_max_permille = random_in(seed, 0, random_in(seed, 0, 1) ? 20 : 1000);
     return cfg;
 }
 
@@ -331,7 +382,9 @@ static slp_step random_step(uint64_t *seed, const slp_plan *plan) {
     s.draft_ns = random_u64(seed) >> random_in(seed, 0, 63);
     s.pass_ns = random_u64(seed) >> random_in(seed, 0, 63);
     s.other_ns = random_u64(seed) >> random_in(seed, 0, 63);
-    switch (random_in(seed, 0, 11)) {
+    s.shadow_compared = s.accepted == s.drafted && s.drafted < 64 ? random_in(seed, 0, 1) : 0;
+    s.shadow_matched = random_in(seed, 0, s.shadow_compared);
+    switch (random_in(seed, 0, 12)) {
     case 0:
         s.drafted = (int32_t)(uint32_t)random_u64(seed);
         break;
@@ -350,10 +403,29 @@ static slp_step random_step(uint64_t *seed, const slp_plan *plan) {
     case 5:
         s.draft_ns = s.pass_ns = s.other_ns = 0;
         break;
+    case 6:
+        s.shadow_compared = (int32_t)(uint32_t)random_u64(seed);
+        break;
     default:
         break;
     }
     return s;
+}
+
+/* A draft, good or not, half of the time. */
+static void random_draft(uint64_t *seed, slp_controller *ctl) {
+    slp_draft_node nodes[SLP_DRAFT_TOKENS_MAX + 1];
+    slp_draft draft = {nodes, random_in(seed, -1, slp_next(ctl).propose + 1), 0};
+    draft.drafter = random_in(seed, 0, 9) ? random_in(seed, 0, 3) : random_in(seed, -9, 9);
+    if (draft.n_nodes > SLP_DRAFT_TOKENS_MAX + 1) draft.n_nodes = 0;
+    for (int32_t i = 0; i < draft.n_nodes; i++) {
+        nodes[i].match = random_in(seed, -1, 9);
+        nodes[i].seen = random_in(seed, -1, 4);
+        nodes[i].agreed = random_in(seed, -1, 5);
+        nodes[i].confidence = (float)random_unit(seed) * 3 - 1;
+        if (random_in(seed, 0, 20) == 0) nodes[i].confidence = NAN;
+    }
+    if (random_in(seed, 0, 1)) slp_plan_draft(ctl, random_in(seed, 0, 20) ? &draft : NULL);
 }
 
 static void assert_sound(const slp_controller *ctl, const slp_config *cfg) {
@@ -371,6 +443,9 @@ static void assert_sound(const slp_controller *ctl, const slp_config *cfg) {
     assert_true(s.accepted <= s.drafted && s.emitted <= s.accepted + s.iterations);
     assert_true(isfinite(s.plain_ns) && isfinite(s.utility_step) && isfinite(s.utility_trial) &&
                 isfinite(s.utility_mean));
+    assert_true(isfinite(s.loss_ns) && isfinite(s.loss_max_ns) && isfinite(s.expected_ns) &&
+                isfinite(s.expected_tokens));
+    assert_true(plan.propose >= plan.draft_tokens && plan.propose <= cfg->draft_tokens_max);
     assert_true(s.utility_step >= 0 && s.utility_trial >= 0 && s.utility_mean >= 0);
 }
 
@@ -383,6 +458,7 @@ static void garbage_never_breaks_a_plan_or_a_statistic(void **state) {
         const slp_config cfg = random_config(&seed);
         slp_controller *ctl = cascade_begin(&mem, &cfg);
         for (int i = 0; i < 600; i++) {
+            random_draft(&seed, ctl);
             const slp_plan plan = slp_next(ctl);
             const slp_step step = random_step(&seed, &plan);
             const slp_status status = slp_observe(ctl, &step);
@@ -397,6 +473,7 @@ int main(void) {
         cmocka_unit_test(the_defaults_are_valid_and_as_documented),
         cmocka_unit_test(each_field_out_of_range_is_named_with_its_range),
         cmocka_unit_test(policy_options_parse_or_say_what_was_expected_where),
+        cmocka_unit_test(the_ledgers_loss_is_a_percentage_with_one_decimal),
         cmocka_unit_test(every_policy_phase_and_reason_has_a_name_and_nothing_else_has),
         cmocka_unit_test(a_controller_needs_exactly_its_size_and_eight_byte_alignment),
         cmocka_unit_test(off_and_static_always_plan_the_same),

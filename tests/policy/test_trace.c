@@ -7,21 +7,24 @@
 #include <string.h>
 
 #define HEADER                                                                                     \
-    "slp-trace 1 policy=cascade draft_tokens_max=7 static_draft_tokens=0 plain_iterations=4 "      \
-    "plain_refresh_iterations=100 first_draft_tokens=1 trial_iterations=4 trials_max=4 "           \
-    "trial_drafts_min=2 steady_permille=100 climb_step=1 set_iterations=16 off_growth=2 "          \
-    "off_iterations_max=1024 disable_at_any_k=0"
+    "slp-trace 2 policy=cascade draft_tokens_max=7 static_draft_tokens=0 loss_max_permille=10 "    \
+    "plain_iterations=4 plain_refresh_iterations=100 first_draft_tokens=1 trial_iterations=4 "     \
+    "trials_max=4 trial_drafts_min=2 steady_permille=100 climb_step=1 set_iterations=16 "          \
+    "off_growth=2 off_iterations_max=1024 disable_at_any_k=0"
 #define UP_TO_UTILITY                                                                              \
     "i=12 k=3 phase=test reason=up drafted=3 accepted=1 emitted=2 rows=4 experts=120 "             \
     "draft_ns=1500 pass_ns=2000000 other_ns=7 plain_ns=1000000 utility="
-#define RECORD UP_TO_UTILITY "0.999"
+#define NO_DRAFT " shadow_compared=0 shadow_matched=0 drafter=0 nodes=-"
+#define RECORD UP_TO_UTILITY "0.999" NO_DRAFT
 
 static slp_trace_record example_record(void) {
     const slp_trace_record record = {12,
-                                     {3, SLP_PHASE_TEST, SLP_REASON_UP},
-                                     {3, 1, 2, 4, 120, 1500, 2000000, 7},
+                                     {3, SLP_PHASE_TEST, SLP_REASON_UP, 3},
+                                     {3, 1, 2, 4, 120, 1500, 2000000, 7, 0, 0},
                                      1000000,
-                                     0.9992};
+                                     0.9992,
+                                     0,
+                                     ""};
     return record;
 }
 
@@ -51,11 +54,15 @@ static void extreme_values_come_back_as_they_were_and_fit_the_line(void **state)
     char line[SLP_TRACE_LINE_MAX];
     size_t length;
     slp_trace_record want = {INT64_MAX,
-                             {INT32_MAX, SLP_PHASE_REFRESH, SLP_REASON_TRIALS_SPENT},
+                             {INT32_MAX, SLP_PHASE_REFRESH, SLP_REASON_TRIALS_SPENT, 0},
                              {INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, INT64_MAX, UINT64_MAX,
-                              UINT64_MAX - 1, UINT64_MAX - 2},
+                              UINT64_MAX - 1, UINT64_MAX - 2, INT32_MAX, INT32_MAX},
                              UINT64_MAX - 3,
-                             1e14 + 0.125};
+                             1e14 + 0.125,
+                             SLP_DRAFTERS_MAX - 1,
+                             ""};
+    for (int i = 0; i < SLP_DRAFT_TOKENS_MAX; i++)
+        want.nodes[i] = (char)('A' + i % 30);
     slp_trace_record have;
     assert_int_equal(slp_trace_format_record(line, sizeof(line), &want, &length), SLP_OK);
     assert_int_equal(slp_trace_parse_record(line, length, &have, NULL), SLP_OK);
@@ -64,6 +71,8 @@ static void extreme_values_come_back_as_they_were_and_fit_the_line(void **state)
     assert_memory_equal(&have.step, &want.step, sizeof(want.step));
     assert_true(have.plain_ns == want.plain_ns);
     assert_true(have.utility == want.utility);
+    assert_int_equal(have.drafter, want.drafter);
+    assert_string_equal(have.nodes, want.nodes);
 
     slp_config cfg = cascade_config(), back;
     cfg.draft_tokens_max = cfg.static_draft_tokens = 64;
@@ -94,8 +103,8 @@ static void a_buffer_one_byte_short_is_refused_and_left_empty(void **state) {
 static void what_no_controller_produces_is_not_written(void **state) {
     (void)state;
     char line[SLP_TRACE_LINE_MAX];
-    slp_trace_record bad[9];
-    for (int i = 0; i < 9; i++)
+    slp_trace_record bad[13];
+    for (int i = 0; i < 13; i++)
         bad[i] = example_record();
     bad[0].iteration = -1;
     bad[1].plan.draft_tokens = -1;
@@ -106,7 +115,11 @@ static void what_no_controller_produces_is_not_written(void **state) {
     bad[6].utility = NAN;
     bad[7].utility = INFINITY;
     bad[8].utility = -1;
-    for (int i = 0; i < 9; i++) {
+    bad[9].drafter = SLP_DRAFTERS_MAX;
+    bad[10].nodes[0] = ' ';
+    memset(bad[11].nodes, 'A', sizeof(bad[11].nodes)); /* not terminated */
+    bad[12].step.shadow_matched = -1;
+    for (int i = 0; i < 13; i++) {
         assert_int_equal(slp_trace_format_record(line, sizeof(line), &bad[i], NULL), SLP_E_ARG);
         assert_string_equal(line, "");
     }
@@ -136,7 +149,14 @@ static const struct {
     {UP_TO_UTILITY "1.50", 150, "expected three decimal digits"},
     {UP_TO_UTILITY "1.5000", 151, "expected three decimal digits, not more"},
     {UP_TO_UTILITY "1152921504606846.976", 166, "number out of range"},
-    {UP_TO_UTILITY "1.500 ", 151, "expected the end of the line"},
+    {UP_TO_UTILITY "1.500 ", 152, "expected 'shadow_compared'"},
+    {UP_TO_UTILITY "1.500" NO_DRAFT " ", 204, "expected the end of the line"},
+    {UP_TO_UTILITY "1.500 shadow_compared=0 shadow_matched=0 drafter=4 nodes=-", 203,
+     "drafter: no such one"},
+    {UP_TO_UTILITY "1.500 shadow_compared=0 shadow_matched=0 drafter=0 nodes=", 203,
+     "expected the kinds of drafted nodes"},
+    {UP_TO_UTILITY "1.500 shadow_compared=0 shadow_matched=0 drafter=0 nodes=A_", 204,
+     "expected the end of the line"},
 };
 
 /* Fails if a broken line passes, is blamed at the wrong byte, or is half stored. */
@@ -185,7 +205,7 @@ static void a_header_with_an_impossible_configuration_is_refused(void **state) {
     memcpy(strstr(line, "climb_step=1"), "climb_step=0", 12);
     assert_int_equal(slp_trace_parse_header(line, strlen(line), &cfg, &err), SLP_E_ARG);
     assert_string_equal(err.text, "climb_step: expected a whole number in 1 .. 64");
-    memcpy(line, "slp-trace 2", 11);
+    memcpy(line, "slp-trace 1", 11);
     assert_int_equal(slp_trace_parse_header(line, strlen(line), &cfg, &err), SLP_E_FORMAT);
     assert_int_equal(err.at, 0);
 }
@@ -291,7 +311,7 @@ static void a_replay_names_the_first_decision_that_differs(void **state) {
     const char other[] =
         HEADER "\ni=0 k=0 phase=start reason=policy drafted=0 accepted=0 emitted=1 "
                "rows=1 experts=8 draft_ns=0 pass_ns=9 other_ns=0 plain_ns=0 "
-               "utility=-";
+               "utility=-" NO_DRAFT;
     assert_int_equal(slp_replay(other, sizeof(other) - 1, &report, NULL), SLP_OK);
     assert_int_equal(report.mismatch, 0);
 }

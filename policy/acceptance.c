@@ -1,0 +1,124 @@
+/* acceptance.c - how likely is a drafted token to be right?
+ *
+ * Nodes are sorted into kinds, by what their drafter says of them and by depth. A chance is
+ * built in four steps, each a correction of the one before (docs/policy.md, section 3):
+ *
+ *     built in  --(earlier requests saw)-->  pool  --(this request is easier or harder)-->
+ *     shifted  --(this request saw, at this kind)-->  own  --(what is not known)-->  chance
+ *
+ * Evidence fades at every level, so that a text that changes its nature is followed.
+ * Odds are shifted as ratios of sums; nothing here needs a logarithm. */
+#include "ledger_parts.h"
+
+/* Weight of the level below in trials, and how many trials are remembered. Sensitivity:
+ * docs/policy.md; the result moves by less than 1% when one of them is halved or doubled. */
+static const double built_in_weight = 8; /* of the built-in chance in the pool            */
+static const double pool_trials_max = 4000;
+static const double shift_weight = 16;       /* of "as hard as usual" in the request's shift  */
+static const double shift_keep = 0.99;       /* of the shift's evidence, per trial: about 100 */
+static const double shifted_weight = 10;     /* of the shifted pool in a kind's own chance    */
+static const float own_keep = 1 - 1 / 60.0f; /* of a kind's own evidence, per trial        */
+
+/* How far below its mean an uncertain chance is taken, in standard deviations. An argmax
+ * over estimates favours the overestimated: without this the gain is 3% smaller, and the
+ * worst requests lose most. */
+static const double pessimism = 0.8;
+
+/* ---- kinds --------------------------------------------------------------------------- */
+
+/* How the earlier occurrences of the two tokens before a node went on. */
+enum { UNSEEN, NEVER, FEW, MOST, ONCE, ALWAYS, AGREEMENTS };
+
+static int32_t agreement(int32_t seen, int32_t agreed) {
+    if (seen <= 0) return UNSEEN;
+    if (agreed <= 0) return NEVER;
+    if (agreed >= seen) return seen == 1 ? ONCE : ALWAYS;
+    return agreed > seen - agreed ? MOST : FEW;
+}
+
+uint8_t slp__node_class(const slp_draft_node *node) {
+    if (node->match > 0) {
+        const int32_t length = node->match < 5 ? node->match - 1 : 4;
+        return (uint8_t)(AGREEMENTS * length + agreement(node->seen, node->agreed));
+    }
+    /* A drafter with chances of its own: what they are worth is measured too. */
+    const float c = node->confidence;
+    if (!(c > 0)) return 0;
+    return (uint8_t)(c < 1 ? (int32_t)(c * SLP__CLASSES) : SLP__CLASSES - 1);
+}
+
+/* Before anything was seen: a rough guess from the kind alone, right to about 0.15 on
+ * recorded outputs. It serves the first few hundred tokens of a model's life. */
+static double built_in(int32_t kind) {
+    static const double at_one[AGREEMENTS] = {0.25, 0.15, 0.25, 0.5, 0.4, 0.7};
+    const double low = at_one[kind % AGREEMENTS];
+    const double longer = kind / AGREEMENTS; /* 0 .. 4 tokens of match beyond one */
+    return low + (0.95 - low) * longer / (longer + 4);
+}
+
+static int32_t depth_bucket(int32_t depth) {
+    if (depth < 4) return depth;
+    return depth < 6 ? 4 : 5;
+}
+
+/* ---- chances ------------------------------------------------------------------------- */
+
+static double square_root(double x) {
+    double r = x > 1 ? x : 1;
+    for (int i = 0; i < 12; i++) /* from above: halves until close, then doubles its digits */
+        r = 0.5 * (r + x / r);
+    return r;
+}
+
+static double pooled(const slp__ledger *l, int32_t depth) {
+    const int32_t kind = l->node_class[depth];
+    const slp__cell *c = &l->pool.cell[l->drafter][kind][depth_bucket(depth)];
+    const double p = ((double)c->hits + built_in_weight * built_in(kind)) /
+                     ((double)c->trials + built_in_weight);
+    return p < 0.01 ? 0.01 : p > 0.995 ? 0.995 : p;
+}
+
+/* This request's odds against the pool's, over all kinds. */
+static double odds_shift(const slp__shift *s) {
+    const double half = shift_weight / 2;
+    return (s->hits + half) / (s->hits_expected + half) *
+           ((s->misses_expected + half) / (s->misses + half));
+}
+
+double slp__accept_chance(const slp__ledger *l, int32_t depth) {
+    const slp__cell *c = &l->mine.cell[l->drafter][l->node_class[depth]][depth_bucket(depth)];
+    const double pool = pooled(l, depth);
+    const double odds = pool / (1 - pool) * odds_shift(&l->shift);
+    const double shifted = odds / (1 + odds);
+    const double trials = (double)c->trials + shifted_weight;
+    const double own = ((double)c->hits + shifted_weight * shifted) / trials;
+    const double chance = own - pessimism * square_root(own * (1 - own) / trials);
+    return chance > 0 ? chance : 0;
+}
+
+/* ---- evidence ------------------------------------------------------------------------ */
+
+void slp__accept_learn(slp__ledger *l, int32_t depth, int right) {
+    slp__cell *c = &l->mine.cell[l->drafter][l->node_class[depth]][depth_bucket(depth)];
+    const double expected = pooled(l, depth);
+    slp__shift *s = &l->shift;
+    s->hits = s->hits * shift_keep + (right ? 1 : 0);
+    s->misses = s->misses * shift_keep + (right ? 0 : 1);
+    s->hits_expected = s->hits_expected * shift_keep + expected;
+    s->misses_expected = s->misses_expected * shift_keep + (1 - expected);
+    c->hits = c->hits * own_keep + (right ? 1.0f : 0.0f);
+    c->trials = c->trials * own_keep + 1.0f;
+}
+
+void slp__accept_merge(slp__accept *all, const slp__accept *request) {
+    for (int32_t d = 0; d < SLP_DRAFTERS_MAX; d++)
+        for (int32_t kind = 0; kind < SLP__CLASSES; kind++)
+            for (int32_t i = 0; i < SLP__DEPTHS; i++) {
+                slp__cell *to = &all->cell[d][kind][i];
+                const slp__cell *from = &request->cell[d][kind][i];
+                const double trials = (double)to->trials + (double)from->trials;
+                const double keep = trials > pool_trials_max ? pool_trials_max / trials : 1;
+                to->hits = (float)(((double)to->hits + (double)from->hits) * keep);
+                to->trials = (float)(trials * keep);
+            }
+}

@@ -1,0 +1,177 @@
+/* ledger.c - verify the rows that pay, and never lose more than was promised.
+ *
+ * One iteration (docs/policy.md derives every line):
+ *
+ *  1. t_plain is unknown: plain, START. It was not measured for plain_age_max iterations:
+ *     plain, REFRESH. Times are in units of t_plain from here on.
+ *  2. A draft arrives. survival(i) = product of the chances of nodes 0 .. i (acceptance.c),
+ *     ratio(r) = time of r rows (cost.c).
+ *  3. Marginal rule: choose the K that maximises
+ *         sum of survival over K nodes - rate * (ratio(K + 1) - 1),
+ *     tokens gained minus the tokens that the same time brings elsewhere. rate >= 1 is what
+ *     this request lately made of a plain iteration's time. Equal: the smaller K.
+ *  4. The ledger. loss = sum over iterations with K > 0 of (time - tokens * t_plain), time
+ *     being the longer of measured and expected;
+ *     limit = e * (time elapsed + 100 t_plain). Only those K compete in 3 for which
+ *         loss + (ratio(K + 1) - 1) * t_plain <= limit,
+ *     which is the loss should nothing be accepted.
+ *  5. Observe: nodes that were held against what came out teach acceptance.c, a pass with
+ *     K > 0 teaches cost.c and moves the loss, one with K = 0 is a new sample of t_plain.
+ *
+ * Hence at every moment  loss <= limit + (time of the last pass - what was expected of it):
+ * the bound, whatever drafter, text and machine do. */
+#include "ledger_parts.h"
+
+static const int64_t plain_age_max = 64; /* a fresh t_plain costs one draft, 1-2% of them */
+static const double grace_tokens = 100;  /* e of this many tokens may be lost at once     */
+
+/* The rate: about the last 32 iterations, and 16 of a request at rate 1. */
+static const double rate_keep = 1 - 1 / 32.0;
+static const double rate_weight = 16;
+
+static void plan(slp_controller *ctl, int32_t k, slp_phase phase, slp_reason reason) {
+    ctl->plan.draft_tokens = k;
+    ctl->plan.propose = ctl->cfg.draft_tokens_max;
+    ctl->plan.phase = phase;
+    ctl->plan.reason = reason;
+}
+
+/* Rule 1. */
+static void plan_next(slp_controller *ctl) {
+    const slp__ledger *l = &ctl->u.ledger;
+    if (l->plain_times == 0)
+        plan(ctl, 0, SLP_PHASE_START, SLP_REASON_PLAIN_UNKNOWN);
+    else if (l->plain_age >= plain_age_max)
+        plan(ctl, 0, SLP_PHASE_REFRESH, SLP_REASON_PLAIN_STALE);
+    else
+        plan(ctl, 0, SLP_PHASE_PLAIN, SLP_REASON_ASK);
+}
+
+void slp__ledger_init(slp_controller *ctl) {
+    slp__cost_init(&ctl->u.ledger.cost);
+    plan_next(ctl);
+}
+
+/* ---- a draft ------------------------------------------------------------------------- */
+
+static double loss_max(const slp_controller *ctl) {
+    const double e = ctl->cfg.ledger.loss_max_permille / 1000.0;
+    return e * (ctl->u.ledger.elapsed_ns + grace_tokens * ctl->stats.plain_ns);
+}
+
+static double recent_rate(const slp__ledger *l) {
+    const double rate = (l->recent_tokens + rate_weight) / (l->recent_plains + rate_weight);
+    return rate > 1 ? rate : 1;
+}
+
+/* Rules 2 to 4. */
+static void choose(slp_controller *ctl) {
+    slp__ledger *l = &ctl->u.ledger;
+    slp_stats *s = &ctl->stats;
+    double ratio[SLP__ROWS + 1];
+    slp__cost_curve(&l->cost, l->n_nodes + 1, ratio);
+    s->loss_max_ns = loss_max(ctl);
+    const double room = (s->loss_max_ns - s->loss_ns) / s->plain_ns;
+    const double rate = recent_rate(l);
+    double survival = 1, tokens = 1, best = 0, best_allowed = 0;
+    int32_t k = 0, wanted = 0;
+
+    s->expected_tokens = 1;
+    for (int32_t i = 0; i < l->n_nodes; i++) {
+        const double more = ratio[i + 2] - 1;
+        survival *= slp__accept_chance(l, i);
+        tokens += survival;
+        const double net = tokens - 1 - rate * more;
+        if (net > best) {
+            best = net;
+            wanted = i + 1;
+        }
+        if (net > best_allowed && more <= room) {
+            best_allowed = net;
+            k = i + 1;
+            s->expected_tokens = tokens;
+        }
+    }
+    l->expected_ratio = ratio[k + 1];
+    slp_reason reason = k == l->n_nodes ? SLP_REASON_ALL : SLP_REASON_WORTH;
+    if (k == 0) reason = SLP_REASON_UNLIKELY;
+    if (k < wanted) reason = SLP_REASON_LEDGER;
+    plan(ctl, k, k > 0 ? SLP_PHASE_PAY : SLP_PHASE_PLAIN, reason);
+}
+
+void slp__ledger_plan(slp_controller *ctl, int32_t drafter, const uint8_t *kinds, int32_t n) {
+    slp__ledger *l = &ctl->u.ledger;
+    plan_next(ctl);
+    l->asked = 1;
+    l->drafter = drafter;
+    l->n_nodes = n;
+    l->expected_ratio = 1;
+    for (int32_t i = 0; i < n; i++)
+        l->node_class[i] = kinds[i];
+    if (ctl->plan.reason == SLP_REASON_ASK) {
+        if (n > 0)
+            choose(ctl);
+        else
+            plan(ctl, 0, SLP_PHASE_PLAIN, SLP_REASON_NOTHING);
+    }
+    if (ctl->plan.draft_tokens == 0) ctl->stats.expected_tokens = 1;
+    ctl->stats.expected_ns = l->expected_ratio * ctl->stats.plain_ns;
+}
+
+void slp__ledger_draft(slp_controller *ctl, const slp_draft *draft) {
+    uint8_t kinds[SLP_DRAFT_TOKENS_MAX];
+    for (int32_t i = 0; i < draft->n_nodes; i++)
+        kinds[i] = slp__node_class(&draft->nodes[i]);
+    slp__ledger_plan(ctl, draft->drafter, kinds, draft->n_nodes);
+}
+
+/* ---- what came of it ------------------------------------------------------------------ */
+
+/* Every node up to the first wrong one was held against a token that came out. */
+static void learn_acceptance(slp__ledger *l, const slp_step *step) {
+    const int all = step->accepted == step->drafted;
+    const int32_t right = all ? step->drafted + step->shadow_matched : step->accepted;
+    const int32_t compared = all ? step->drafted + step->shadow_compared : step->drafted;
+    for (int32_t i = 0; i < compared && i <= right && i < l->n_nodes; i++)
+        slp__accept_learn(l, i, i < right);
+}
+
+static void add_plain_time(slp_controller *ctl, double ns) {
+    slp__ledger *l = &ctl->u.ledger;
+    l->plain_time[l->plain_slot] = ns > 0 ? ns : 1;
+    l->plain_slot = (l->plain_slot + 1) % SLP__PLAIN_TIMES;
+    if (l->plain_times < SLP__PLAIN_TIMES) l->plain_times++;
+    l->plain_age = 0;
+    ctl->stats.plain_ns = slp__plain_time(l->plain_time, l->plain_times);
+}
+
+void slp__ledger_plain(slp_controller *ctl, double ns) {
+    add_plain_time(ctl, ns);
+    plan_next(ctl);
+}
+
+void slp__ledger_observe(slp_controller *ctl, const slp_step *step, double total_ns) {
+    slp__ledger *l = &ctl->u.ledger;
+    const double plain_ns = ctl->stats.plain_ns;
+    if (!l->asked) l->n_nodes = 0;
+    l->asked = 0;
+    l->elapsed_ns += total_ns;
+    l->plain_age++;
+    l->recent_tokens = l->recent_tokens * rate_keep + step->emitted;
+    learn_acceptance(l, step);
+    if (step->drafted == 0) {
+        l->recent_plains = l->recent_plains * rate_keep + 1;
+        add_plain_time(ctl, (double)step->pass_ns + (double)step->other_ns);
+    } else {
+        const int32_t rows = step->drafted + 1;
+        const double ratio = total_ns / plain_ns;
+        l->recent_plains = l->recent_plains * rate_keep + l->expected_ratio;
+        slp__cost_learn(&l->cost, rows, ratio, l->expected_ratio);
+        if (l->ran[rows] < UINT16_MAX) l->ran[rows]++;
+        /* A pass that was shorter than usual was lucky: its usual time is what it costs. */
+        const double charged = ratio > l->expected_ratio ? ratio : l->expected_ratio;
+        ctl->stats.loss_ns += (charged - step->emitted) * plain_ns;
+    }
+    ctl->stats.loss_max_ns = loss_max(ctl);
+    plan_next(ctl);
+}
