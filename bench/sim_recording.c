@@ -1,0 +1,149 @@
+/* sim_recording.c - see sim_recording.h. */
+#include "sim_recording.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "base/rng.h"
+#include "sim_text.h"
+#include "spec/ngram.h"
+
+typedef struct token_list {
+    int32_t *tokens;
+    int32_t n, prompt;
+} token_list;
+
+static uint8_t byte_of(int32_t n) {
+    return (uint8_t)(n < 255 ? n : 255);
+}
+
+static sim_point point_of(sl__ngram *ngram, const token_list *t, int32_t next) {
+    sl__draft_node nodes[SIM_DRAFT_MAX];
+    sim_point p = {0};
+    const sl__draft draft = ngram->drafter.propose(&ngram->drafter, SIM_DRAFT_MAX, nodes);
+    p.drafted = (uint8_t)draft.n_nodes;
+    p.match = byte_of(draft.match);
+    for (int32_t i = 0; i < draft.n_nodes; i++) {
+        p.seen[i] = byte_of(nodes[i].seen);
+        p.agreed[i] =
+            byte_of(nodes[i].seen > 255 ? nodes[i].agreed * 255 / nodes[i].seen : nodes[i].agreed);
+        if (p.matched == i && next + i < t->n && nodes[i].token == t->tokens[next + i]) p.matched++;
+    }
+    return p;
+}
+
+static sl_status draft_all(sim_request *q, const token_list *t, int32_t ngram_max, sl_error *err) {
+    sl__ngram ngram;
+    void *memory = malloc(sl__ngram_bytes(t->n, 1, ngram_max));
+    q->points = calloc((size_t)q->output_tokens, sizeof(sim_point));
+    if (!memory || !q->points) {
+        free(memory);
+        return sl__fail(err, SL_E_NOMEM, 0, "no memory for a request of %d tokens", t->n);
+    }
+    sl__ngram_init(&ngram, memory, t->n, 1, ngram_max);
+    ngram.drafter.observe(&ngram.drafter, t->tokens, t->prompt);
+    for (int32_t i = 1; i < q->output_tokens; i++) {
+        ngram.drafter.observe(&ngram.drafter, t->tokens + t->prompt + i - 1, 1);
+        q->points[i] = point_of(&ngram, t, t->prompt + i);
+    }
+    free(memory);
+    return SL_OK;
+}
+
+static char *copy_of(const char *text) {
+    const size_t n = strlen(text) + 1;
+    char *copy = malloc(n);
+    if (copy) memcpy(copy, text, n);
+    return copy;
+}
+
+static sl_status add_request(sim_recordings *r, json_t *line, sim_vocab *vocab, int32_t ngram_max,
+                             sl_error *err) {
+    const char *id = json_string_value(json_object_get(line, "id"));
+    const char *task = json_string_value(json_object_get(line, "task"));
+    const char *prompt = json_string_value(json_object_get(line, "prompt"));
+    const char *output = json_string_value(json_object_get(line, "output"));
+    if (!task || !prompt || !output)
+        return sl__fail(err, SL_E_FORMAT, 0, "expected task, prompt and output");
+    const size_t prompt_n = strlen(prompt), output_n = strlen(output);
+    if (prompt_n + output_n > 1 << 26) return sl__fail(err, SL_E_FORMAT, 0, "too long");
+    if (r->n == r->room) {
+        const size_t room = r->room ? 2 * r->room : 64;
+        sim_request *more = realloc(r->requests, room * sizeof(*more));
+        if (!more) return sl__fail(err, SL_E_NOMEM, 0, "no memory");
+        r->requests = more;
+        r->room = room;
+    }
+    token_list t = {malloc((prompt_n + output_n + 1) * sizeof(int32_t)), 0, 0};
+    sim_request q = {copy_of(task), copy_of(id ? id : ""), 0, 0, NULL};
+    int32_t more = 0;
+    sl_status status = SL_E_NOMEM;
+    if (t.tokens && q.task && q.id) /* a token has at least one byte: the rooms suffice */
+        status = sim_vocab_tokenize(vocab, prompt, prompt_n, t.tokens, (int32_t)prompt_n, &t.prompt,
+                                    err);
+    if (status == SL_OK)
+        status = sim_vocab_tokenize(vocab, output, output_n, t.tokens + t.prompt, (int32_t)output_n,
+                                    &more, err);
+    t.n = t.prompt + more;
+    q.prompt_tokens = t.prompt;
+    q.output_tokens = more;
+    /* Shorter ones have no iteration after the prompt's. */
+    if (status == SL_OK && more >= 2) status = draft_all(&q, &t, ngram_max, err);
+    free(t.tokens);
+    if (status == SL_OK && more >= 2) {
+        r->requests[r->n++] = q;
+        return SL_OK;
+    }
+    free(q.task);
+    free(q.id);
+    free(q.points);
+    return status;
+}
+
+sl_status sim_recordings_add(sim_recordings *r, const char *path, sim_vocab *vocab,
+                             int32_t ngram_max, sl_error *err) {
+    char *text = NULL;
+    size_t n = 0;
+    int line = 1;
+    sl_error why = {0};
+    sl_status status = sim_text_read(path, &text, &n, err);
+    if (status != SL_OK) return status;
+    for (char *at = text, *end; status == SL_OK && at < text + n; at = end + 1, line++) {
+        end = memchr(at, '\n', (size_t)(text + n - at));
+        if (!end) end = text + n;
+        if (end == at) continue;
+        json_error_t json_why;
+        json_t *object = json_loadb(at, (size_t)(end - at), 0, &json_why);
+        if (!object)
+            status = sl__fail(&why, SL_E_FORMAT, 0, "%s", json_why.text);
+        else
+            status = add_request(r, object, vocab, ngram_max, &why);
+        json_decref(object);
+        if (status != SL_OK)
+            status =
+                sl__fail(err, status, (uint64_t)(at - text), "%s:%d: %s", path, line, why.text);
+    }
+    free(text);
+    return status;
+}
+
+void sim_recordings_free(sim_recordings *r) {
+    for (size_t i = 0; i < r->n; i++) {
+        free(r->requests[i].task);
+        free(r->requests[i].id);
+        free(r->requests[i].points);
+    }
+    free(r->requests);
+    *r = (sim_recordings){NULL, 0, 0};
+}
+
+void sim_recordings_shuffle(sim_recordings *r, uint64_t seed) {
+    for (size_t i = r->n; i > 1; i--) {
+        const size_t j = (size_t)(sl__random_u64(seed, 0x5f1e, i) % i);
+        const sim_request swap = r->requests[i - 1];
+        r->requests[i - 1] = r->requests[j];
+        r->requests[j] = swap;
+    }
+}
