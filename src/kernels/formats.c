@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 #include "kernels/convert.h"
+#include "kernels/grid_quants.h"
 #include "kernels/panel.h"
 #include "kernels/quants.h"
 
@@ -168,6 +169,25 @@ static void block_iq4_xs(float *out, const uint8_t *block) {
                  (float)iq4_nl_values[nibble(block + 8 + 16 * s, c % 32)];
     }
 }
+
+/* ---- code books ---- */
+
+static void grid_to_float(sl__format format, float *out, const uint8_t *bytes) {
+    sl__grid_block block;
+    sl__grid_block_decode(format, &block, bytes);
+    for (int32_t c = 0; c < 256; c++) {
+        const int32_t magnitude = (int32_t)(block.magnitudes[c / 8] >> c % 8 * 8 & 255);
+        const float scale = block.d * (float)block.scale[c / 16];
+        out[c] = scale * (float)(bit(block.signs, c) ? -magnitude : magnitude);
+    }
+}
+
+#define X(NAME, name, columns, bytes)                                                              \
+    static void block_##name(float *out, const uint8_t *block) {                                   \
+        grid_to_float(SL_FORMAT_##NAME, out, block);                                               \
+    }
+SL_GRID_FORMATS(X)
+#undef X
 
 /* ---- the table ---- */
 

@@ -38,7 +38,7 @@
  *     a sub-scale and min is dmin times one):
  *         acc = fma((float)dot, scale * row scale, acc)
  *         acc = fma(min, row shift, acc)                        formats with a min
- *   - sub-scales s, m for 16 columns each (Q2_K, Q3_K, Q6_K; weight = d s q - dmin m):
+ *   - sub-scales s, m for 16 columns each (Q2_K, Q3_K, Q6_K, IQ2, IQ3; weight = d s q - dmin m):
  *         acc = fma((float)(s0 * dot0 + s1 * dot1), d * row scale, acc)
  *         acc = fma((float)(m0 * minus_sum0 + m1 * minus_sum1), dmin * row scale, acc)   Q2_K
  * Rows r and r' never meet: a row has the same bits for any n_rows >= 1. */

@@ -30,6 +30,8 @@
  *     Q6_K      256     half d | 16 bytes                            nibbles, crumbs
  *     IQ4_XS    256     half d | 4 bytes (low) | 2 bytes (high)      nibbles
  *
+ * IQ2 and IQ3 formats: per block of the file, the 16 rows' blocks one after another.
+ *
  * What the numbers mean is said in docs/numbers.md. A panel takes exactly the bytes its
  * 16 rows take in the file. Rows missing from the last panel are zero bytes. */
 #ifndef SL_PANEL_H
@@ -46,7 +48,13 @@
     X(F32, f32, 1, 4)                                                                              \
     X(F16, f16, 1, 2)                                                                              \
     X(BF16, bf16, 1, 2)
-#define SL_QUANT_FORMATS(X)                                                                        \
+#define SL_GRID_FORMATS(X)                                                                         \
+    X(IQ2_XXS, iq2_xxs, 256, 66)                                                                   \
+    X(IQ2_XS, iq2_xs, 256, 74)                                                                     \
+    X(IQ2_S, iq2_s, 256, 82)                                                                       \
+    X(IQ3_XXS, iq3_xxs, 256, 98)                                                                   \
+    X(IQ3_S, iq3_s, 256, 110)
+#define SL_PLANE_FORMATS(X)                                                                        \
     X(Q8_0, q8_0, 32, 34)                                                                          \
     X(Q4_0, q4_0, 32, 18)                                                                          \
     X(Q4_1, q4_1, 32, 20)                                                                          \
@@ -60,6 +68,7 @@
     X(Q5_K, q5_k, 256, 176)                                                                        \
     X(Q6_K, q6_k, 256, 210)                                                                        \
     X(IQ4_XS, iq4_xs, 256, 136)
+#define SL_QUANT_FORMATS(X) SL_PLANE_FORMATS(X) SL_GRID_FORMATS(X)
 #define SL_FORMAT_MAP(X) SL_FLOAT_FORMATS(X) SL_QUANT_FORMATS(X)
 
 typedef enum sl__format {

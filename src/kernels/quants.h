@@ -20,13 +20,23 @@ typedef struct sl__layout {
 
 static const sl__layout sl__layouts[SL_FORMATS] = {
     [SL_FORMAT_Q8_0] = {32, 32, 512, 128}, /* after its sign bit is flipped */
-    [SL_FORMAT_Q4_0] = {32, 32, 256, 8},     [SL_FORMAT_Q4_1] = {32, 64, 256, 0},
-    [SL_FORMAT_Q5_0] = {32, 32, 320, 16},    [SL_FORMAT_Q5_1] = {32, 64, 320, 0},
+    [SL_FORMAT_Q4_0] = {32, 32, 256, 8},
+    [SL_FORMAT_Q4_1] = {32, 64, 256, 0},
+    [SL_FORMAT_Q5_0] = {32, 32, 320, 16},
+    [SL_FORMAT_Q5_1] = {32, 64, 320, 0},
     [SL_FORMAT_IQ4_NL] = {32, 32, 256, 128}, /* the table below */
     [SL_FORMAT_MXFP4] = {32, 16, 256, 12},   /* the table below */
-    [SL_FORMAT_Q2_K] = {256, 320, 128, 0},   [SL_FORMAT_Q3_K] = {256, 224, 192, 4},
-    [SL_FORMAT_Q4_K] = {256, 256, 256, 0},   [SL_FORMAT_Q5_K] = {256, 256, 320, 0},
-    [SL_FORMAT_Q6_K] = {256, 288, 384, 32},  [SL_FORMAT_IQ4_XS] = {256, 128, 256, 128},
+    [SL_FORMAT_Q2_K] = {256, 320, 128, 0},
+    [SL_FORMAT_Q3_K] = {256, 224, 192, 4},
+    [SL_FORMAT_Q4_K] = {256, 256, 256, 0},
+    [SL_FORMAT_Q5_K] = {256, 256, 320, 0},
+    [SL_FORMAT_Q6_K] = {256, 288, 384, 32},
+    [SL_FORMAT_IQ4_XS] = {256, 128, 256, 128},
+/* Code books (grid_quants.h): the whole block is what scales it, 64 the bias. */
+#define X(NAME, name, columns, bytes)                                                              \
+    [SL_FORMAT_##NAME] = {columns, SL_PANEL_ROWS * (bytes), 0, 64},
+    SL_GRID_FORMATS(X)
+#undef X
 };
 
 /* Values of the sixteen nibbles. MXFP4's are twice those of its E2M1 numbers. */
@@ -39,9 +49,17 @@ static inline int sl__format_has_min(sl__format f) {
            f == SL_FORMAT_Q4_K || f == SL_FORMAT_Q5_K;
 }
 
+/* Formats with code books. */
+static inline int sl__format_has_grid(sl__format f) {
+#define X(NAME, name, columns, bytes) f == SL_FORMAT_##NAME ||
+    return SL_GRID_FORMATS(X) 0;
+#undef X
+}
+
 /* Formats with two sub-scales per 32 columns. */
 static inline int sl__format_has_halves(sl__format f) {
-    return f == SL_FORMAT_Q2_K || f == SL_FORMAT_Q3_K || f == SL_FORMAT_Q6_K;
+    return f == SL_FORMAT_Q2_K || f == SL_FORMAT_Q3_K || f == SL_FORMAT_Q6_K ||
+           sl__format_has_grid(f);
 }
 
 /* ---- sub-scales of a block of 256 columns ---- */

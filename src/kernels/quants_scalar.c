@@ -7,7 +7,7 @@
 
 #include "base/base.h"
 #include "kernels/convert.h"
-#include "kernels/quants.h"
+#include "kernels/grid_quants.h"
 
 static float load_half(const uint8_t *p) {
     uint16_t v;
@@ -71,9 +71,27 @@ static int32_t quant_of(sl__format format, const uint8_t *planes, int32_t j, int
     }
 }
 
+static void decode_grid(sl__format format, block *out, const uint8_t *unit, int32_t s, int32_t j) {
+    sl__grid_block row;
+    sl__grid_block_decode(format, &row, unit + (size_t)j * sl__format_row_bytes(format, 256));
+    for (int32_t i = 0; i < SL_Q_BLOCK; i++) {
+        const int32_t c = s * SL_Q_BLOCK + i;
+        const int32_t magnitude = (int32_t)(row.magnitudes[c / 8] >> c % 8 * 8 & 255);
+        out->q[i] = row.signs[c / 8] >> c % 8 & 1 ? -magnitude : magnitude;
+    }
+    for (int32_t h = 0; h < 2; h++)
+        out->sub_scale[h] = row.scale[2 * s + h];
+    out->scale = row.d;
+    out->min = 0;
+}
+
 /* Block s of a unit (a block of the file), output j. */
 static void decode(sl__format format, block *out, const uint8_t *unit, int32_t s, int32_t j) {
     const sl__layout l = sl__layouts[format];
+    if (sl__format_has_grid(format)) {
+        decode_grid(format, out, unit, s, j);
+        return;
+    }
     for (int32_t c = 0; c < SL_Q_BLOCK; c++)
         out->q[c] = quant_of(format, unit + l.head + s * l.quants, j, c);
     out->scale =

@@ -49,7 +49,9 @@ static const scale_place scale_places[] = {
     {SL_FORMAT_Q5_1, 2, 2},   {SL_FORMAT_IQ4_NL, 0, 2}, {SL_FORMAT_Q2_K, 80, 2},
     {SL_FORMAT_Q2_K, 82, 2},  {SL_FORMAT_Q3_K, 108, 2}, {SL_FORMAT_Q4_K, 0, 2},
     {SL_FORMAT_Q4_K, 2, 2},   {SL_FORMAT_Q5_K, 0, 2},   {SL_FORMAT_Q5_K, 2, 2},
-    {SL_FORMAT_Q6_K, 208, 2}, {SL_FORMAT_IQ4_XS, 0, 2}, {SL_FORMAT_F32, 0, 0},
+    {SL_FORMAT_Q6_K, 208, 2}, {SL_FORMAT_IQ4_XS, 0, 2}, {SL_FORMAT_IQ2_XXS, 0, 2},
+    {SL_FORMAT_IQ2_XS, 0, 2}, {SL_FORMAT_IQ2_S, 0, 2},  {SL_FORMAT_IQ3_XXS, 0, 2},
+    {SL_FORMAT_IQ3_S, 0, 2},  {SL_FORMAT_F32, 0, 0},
     /* clang-format on */
 };
 

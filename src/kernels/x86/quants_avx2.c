@@ -6,12 +6,15 @@
  * bits. Small quants stay unsigned, so that the pairs of several groups can be added in
  * 16 bits before they are widened; a bias comes out of minus_sum, exactly. For quants of
  * eight bits the sign moves onto the activation. */
-#include "kernels/quants.h"
+#include "kernels/grid_quants.h"
 
 #include <immintrin.h>
 
 #include "base/base.h"
 #include "kernels/x86/walk.h"
+
+/* Stands for all formats with code books once they are decoded. */
+#define GRID SL_FORMAT_IQ2_XXS
 
 enum { HALF = 8 }; /* outputs in one register */
 
@@ -56,6 +59,7 @@ ALWAYS_INLINE int is_signed(const sl__format f) {
 ALWAYS_INLINE __m256i group(const sl__format f, const uint8_t *q, const int g) {
     switch (f) {
     case SL_FORMAT_Q8_0:
+    case GRID:
         return load(q + 64 * g);
     case SL_FORMAT_Q5_0:
     case SL_FORMAT_Q5_1:
@@ -85,6 +89,8 @@ ALWAYS_INLINE int groups_per_sum(const sl__format f) {
     case SL_FORMAT_IQ4_NL:
     case SL_FORMAT_IQ4_XS:
         return 1; /* 128 */
+    case GRID:
+        return 1; /* 126 */
     case SL_FORMAT_Q6_K:
         return 2; /* 63 */
     case SL_FORMAT_Q2_K:
@@ -152,25 +158,24 @@ typedef struct block_scales {
     __m256i mins;   /* pairs */
 } block_scales;
 
-ALWAYS_INLINE void load_block(const sl__format f, block_scales *out, const unit_scales *u,
-                              int32_t s, int half) {
+ALWAYS_INLINE void load_block(const sl__format f, block_scales *out, const sl__sub_scales *sub,
+                              const unit_scales *u, int32_t s, int half) {
     out->scale = u->d[half];
     out->min = u->min[half];
     out->biases = _mm256_set1_epi16((short)sl__layouts[f].bias);
     out->sub[0] = out->sub[1] = _mm256_set1_epi16(1);
     if (sl__format_has_halves(f)) {
-        const __m256i sub0 = load_sub(u->sub.scale, 2 * s, half);
-        const __m256i sub1 = load_sub(u->sub.scale, 2 * s + 1, half);
+        const __m256i sub0 = load_sub(sub->scale, 2 * s, half);
+        const __m256i sub1 = load_sub(sub->scale, 2 * s + 1, half);
         out->sub[0] = pair(sub0, sub0);
         out->sub[1] = pair(sub1, sub1);
         out->biases = _mm256_mullo_epi16(out->biases, pair(sub0, sub1));
         if (sl__format_has_min(f))
-            out->mins =
-                pair(load_sub(u->sub.min, 2 * s, half), load_sub(u->sub.min, 2 * s + 1, half));
+            out->mins = pair(load_sub(sub->min, 2 * s, half), load_sub(sub->min, 2 * s + 1, half));
     } else if (sl__layouts[f].columns > SL_Q_BLOCK) {
-        out->scale = _mm256_mul_ps(out->scale, _mm256_cvtepi32_ps(load_sub(u->sub.scale, s, half)));
+        out->scale = _mm256_mul_ps(out->scale, _mm256_cvtepi32_ps(load_sub(sub->scale, s, half)));
         if (sl__format_has_min(f))
-            out->min = _mm256_mul_ps(out->min, _mm256_cvtepi32_ps(load_sub(u->sub.min, s, half)));
+            out->min = _mm256_mul_ps(out->min, _mm256_cvtepi32_ps(load_sub(sub->min, s, half)));
     }
 }
 
@@ -227,27 +232,37 @@ ALWAYS_INLINE void multiply_block(const sl__format f, const int n, __m256 acc[SL
     }
 }
 
-ALWAYS_INLINE void matmul(const sl__format f, const int n, const uint8_t *panels, int32_t n_in,
-                          int32_t n_panels, const void *const *x, float *const *y, int32_t at) {
+/* f is constant where this is compiled, also for the code books, which share one. */
+ALWAYS_INLINE void multiply(const sl__format f, sl__format file_format, const int n,
+                            const uint8_t *panels, int32_t n_in, int32_t n_panels,
+                            const void *const *x, float *const *y, int32_t at) {
     const sl__layout l = sl__layouts[f];
     act_rows a;
     act_rows_of(&a, x, n_in, n);
     const uint8_t *unit = panels;
+    sl__grid_unit grid;
     for (int32_t p = 0; p < n_panels; p++) {
         __m256 acc[2][SL_KERNEL_ROWS];
         for (int r = 0; r < n; r++)
             acc[0][r] = acc[1][r] = _mm256_setzero_ps();
         for (int32_t b = 0; b < n_in / SL_Q_BLOCK;) {
             unit_scales u;
-            prefetch(n, unit, l.head);
-            load_unit(f, &u, unit);
-            unit += l.head;
+            prefetch(n, unit, sl__layouts[file_format].head);
+            if (f == GRID) {
+                sl__grid_unit_decode(file_format, &grid, unit);
+                for (int half = 0; half < 2; half++)
+                    u.d[half] = _mm256_loadu_ps(grid.d + HALF * half);
+            } else
+                load_unit(f, &u, unit);
+            unit += sl__layouts[file_format].head;
             for (int32_t s = 0; s < l.columns / SL_Q_BLOCK; s++, b++, unit += l.quants) {
                 prefetch(n, unit, l.quants);
                 for (int half = 0; half < 2; half++) {
                     block_scales scales;
-                    load_block(f, &scales, &u, s, half);
-                    multiply_block(f, n, acc[half], unit + 32 * half, &scales, &a, b);
+                    load_block(f, &scales, f == GRID ? &grid.sub : &u.sub, &u, s, half);
+                    multiply_block(f, n, acc[half],
+                                   (f == GRID ? grid.quants + 512 * s : unit) + 32 * half, &scales,
+                                   &a, b);
                 }
             }
         }
@@ -258,7 +273,35 @@ ALWAYS_INLINE void matmul(const sl__format f, const int n, const uint8_t *panels
     }
 }
 
+ALWAYS_INLINE void matmul(const sl__format f, const int n, const uint8_t *panels, int32_t n_in,
+                          int32_t n_panels, const void *const *x, float *const *y, int32_t at) {
+    multiply(f, f, n, panels, n_in, n_panels, x, y, at);
+}
+
 #define X(NAME, name, columns, bytes)                                                              \
     MATMUL(void, sl__matmul_##name##_avx2, matmul, SL_FORMAT_##NAME)
-SL_QUANT_FORMATS(X)
+SL_PLANE_FORMATS(X)
+#undef X
+
+/* The code books, one compiled product for all of them and each number of rows. */
+#define GRID_ROWS(rows)                                                                            \
+    static void multiply_grid_##rows(sl__format f, const uint8_t *panels, int32_t n_in,            \
+                                     int32_t n_panels, const void *const *x, float *const *y,      \
+                                     int32_t at) {                                                 \
+        multiply(GRID, f, rows, panels, n_in, n_panels, x, y, at);                                 \
+    }
+GRID_ROWS(1)
+GRID_ROWS(2)
+GRID_ROWS(3)
+GRID_ROWS(4)
+GRID_ROWS(5)
+GRID_ROWS(6)
+GRID_ROWS(7)
+GRID_ROWS(8)
+#define matmul_grid(f, n, panels, n_in, n_panels, x, y, at)                                        \
+    multiply_grid_##n(f, panels, n_in, n_panels, x, y, at)
+
+#define X(NAME, name, columns, bytes)                                                              \
+    MATMUL(void, sl__matmul_##name##_avx2, matmul_grid, SL_FORMAT_##NAME)
+SL_GRID_FORMATS(X)
 #undef X

@@ -5,18 +5,21 @@
  * quants_scalar.c's. A block is decoded once for all rows: eight registers of unsigned
  * quants, and what scales them. vpdpbusd wants unsigned times signed; starting its sums
  * at bias * minus_sum takes the bias of the quants out again, exactly. */
-#include "kernels/quants.h"
+#include "kernels/grid_quants.h"
 
 #include <immintrin.h>
 
 #include "base/base.h"
 #include "kernels/x86/walk.h"
 
+/* Stands for all formats with code books once they are decoded. */
+#define GRID SL_FORMAT_IQ2_XXS
+
 /* ---- quants ---- */
 
-ALWAYS_INLINE void load_bytes(__m512i w[8], const uint8_t *plane) {
+ALWAYS_INLINE void load_bytes(__m512i w[8], const uint8_t *plane, const int flip) {
     for (int g = 0; g < 8; g++)
-        w[g] = _mm512_xor_si512(_mm512_loadu_si512(plane + 64 * g), _mm512_set1_epi8(-128));
+        w[g] = _mm512_xor_si512(_mm512_loadu_si512(plane + 64 * g), _mm512_set1_epi8((char)flip));
 }
 
 ALWAYS_INLINE void load_nibbles(__m512i w[8], const uint8_t *plane) {
@@ -73,8 +76,8 @@ ALWAYS_INLINE void look_up(__m512i w[8], __m128i values) {
 
 ALWAYS_INLINE void load_quants(const sl__format f, __m512i w[8], const uint8_t *q) {
     const int bias = sl__layouts[f].bias;
-    if (f == SL_FORMAT_Q8_0)
-        load_bytes(w, q);
+    if (f == SL_FORMAT_Q8_0 || f == GRID)
+        load_bytes(w, q, f == SL_FORMAT_Q8_0 ? -128 : 0);
     else if (f == SL_FORMAT_Q2_K || f == SL_FORMAT_Q3_K)
         load_crumbs(w, q);
     else
@@ -135,21 +138,21 @@ typedef struct block_scales {
     __m512i mins;   /* pairs */
 } block_scales;
 
-ALWAYS_INLINE void load_block(const sl__format f, block_scales *out, const unit_scales *u,
-                              int32_t s) {
+ALWAYS_INLINE void load_block(const sl__format f, block_scales *out, const sl__sub_scales *sub,
+                              const unit_scales *u, int32_t s) {
     out->scale = u->d;
     out->min = u->min;
     out->biases = _mm512_set1_epi16((short)sl__layouts[f].bias);
     if (sl__format_has_halves(f)) {
         for (int h = 0; h < 2; h++)
-            out->sub[h] = load_sub(u->sub.scale, 2 * s + h);
+            out->sub[h] = load_sub(sub->scale, 2 * s + h);
         out->biases = _mm512_mullo_epi16(out->biases, pair(out->sub[0], out->sub[1]));
         if (sl__format_has_min(f))
-            out->mins = pair(load_sub(u->sub.min, 2 * s), load_sub(u->sub.min, 2 * s + 1));
+            out->mins = pair(load_sub(sub->min, 2 * s), load_sub(sub->min, 2 * s + 1));
     } else if (sl__layouts[f].columns > SL_Q_BLOCK) {
-        out->scale = _mm512_mul_ps(u->d, _mm512_cvtepi32_ps(load_sub(u->sub.scale, s)));
+        out->scale = _mm512_mul_ps(u->d, _mm512_cvtepi32_ps(load_sub(sub->scale, s)));
         if (sl__format_has_min(f))
-            out->min = _mm512_mul_ps(u->min, _mm512_cvtepi32_ps(load_sub(u->sub.min, s)));
+            out->min = _mm512_mul_ps(u->min, _mm512_cvtepi32_ps(load_sub(sub->min, s)));
     }
 }
 
@@ -205,27 +208,34 @@ ALWAYS_INLINE void multiply_halves(const sl__format f, const int n, __m512 acc[S
     }
 }
 
-ALWAYS_INLINE void matmul(const sl__format f, const int n, const uint8_t *panels, int32_t n_in,
-                          int32_t n_panels, const void *const *x, float *const *y, int32_t at) {
+/* f is constant where this is compiled, also for the code books, which share one. */
+ALWAYS_INLINE void multiply(const sl__format f, sl__format file_format, const int n,
+                            const uint8_t *panels, int32_t n_in, int32_t n_panels,
+                            const void *const *x, float *const *y, int32_t at) {
     const sl__layout l = sl__layouts[f];
     act_rows a;
     act_rows_of(&a, x, n_in, n);
     const uint8_t *unit = panels;
+    sl__grid_unit grid;
     for (int32_t p = 0; p < n_panels; p++) {
         __m512 acc[SL_KERNEL_ROWS];
         for (int r = 0; r < n; r++)
             acc[r] = _mm512_setzero_ps();
         for (int32_t b = 0; b < n_in / SL_Q_BLOCK;) {
             unit_scales u;
-            prefetch(n, unit, l.head);
-            load_unit(f, &u, unit);
-            unit += l.head;
+            prefetch(n, unit, sl__layouts[file_format].head);
+            if (f == GRID) {
+                sl__grid_unit_decode(file_format, &grid, unit);
+                u.d = _mm512_loadu_ps(grid.d);
+            } else
+                load_unit(f, &u, unit);
+            unit += sl__layouts[file_format].head;
             for (int32_t s = 0; s < l.columns / SL_Q_BLOCK; s++, b++, unit += l.quants) {
                 block_scales scales;
                 __m512i w[8];
                 prefetch(n, unit, l.quants);
-                load_block(f, &scales, &u, s);
-                load_quants(f, w, unit);
+                load_block(f, &scales, f == GRID ? &grid.sub : &u.sub, &u, s);
+                load_quants(f, w, f == GRID ? grid.quants + 512 * s : unit);
                 if (sl__format_has_halves(f))
                     multiply_halves(f, n, acc, w, &scales, &a, b);
                 else
@@ -237,7 +247,35 @@ ALWAYS_INLINE void matmul(const sl__format f, const int n, const uint8_t *panels
     }
 }
 
+ALWAYS_INLINE void matmul(const sl__format f, const int n, const uint8_t *panels, int32_t n_in,
+                          int32_t n_panels, const void *const *x, float *const *y, int32_t at) {
+    multiply(f, f, n, panels, n_in, n_panels, x, y, at);
+}
+
 #define X(NAME, name, columns, bytes)                                                              \
     MATMUL(void, sl__matmul_##name##_avx512, matmul, SL_FORMAT_##NAME)
-SL_QUANT_FORMATS(X)
+SL_PLANE_FORMATS(X)
+#undef X
+
+/* The code books, one compiled product for all of them and each number of rows. */
+#define GRID_ROWS(rows)                                                                            \
+    static void multiply_grid_##rows(sl__format f, const uint8_t *panels, int32_t n_in,            \
+                                     int32_t n_panels, const void *const *x, float *const *y,      \
+                                     int32_t at) {                                                 \
+        multiply(GRID, f, rows, panels, n_in, n_panels, x, y, at);                                 \
+    }
+GRID_ROWS(1)
+GRID_ROWS(2)
+GRID_ROWS(3)
+GRID_ROWS(4)
+GRID_ROWS(5)
+GRID_ROWS(6)
+GRID_ROWS(7)
+GRID_ROWS(8)
+#define matmul_grid(f, n, panels, n_in, n_panels, x, y, at)                                        \
+    multiply_grid_##n(f, panels, n_in, n_panels, x, y, at)
+
+#define X(NAME, name, columns, bytes)                                                              \
+    MATMUL(void, sl__matmul_##name##_avx512, matmul_grid, SL_FORMAT_##NAME)
+SL_GRID_FORMATS(X)
 #undef X
