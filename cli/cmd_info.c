@@ -37,6 +37,18 @@ static void print_kernels(const sl_model *model) {
     (void)putchar('\n');
 }
 
+static void print_feed_forward(const sl_model_facts *f) {
+    if (f->experts > 0)
+        (void)printf("experts    %d of %d per token, width %d, %s each\n",
+                     (int)f->experts_per_token, (int)f->experts, (int)f->expert_width,
+                     bytes(f->bytes_per_expert).text);
+    if (f->shared_width > 0)
+        (void)printf("           and a shared one, width %d\n", (int)f->shared_width);
+    if (f->dense_layers > 0)
+        (void)printf("dense      %d of %d layers, width %d\n", (int)f->dense_layers, (int)f->layers,
+                     (int)f->dense_width);
+}
+
 static void print_text(const info *in) {
     const sl_model_facts *f = in->facts;
     const char *chat = sl_chat_format(in->model);
@@ -45,10 +57,11 @@ static void print_text(const info *in) {
                  (double)f->params / 1e6, bytes(f->weight_bytes).text, bytes(f->file_bytes).text);
     (void)printf("shape      %d layers, width %d, vocabulary %d, trained for %d tokens\n",
                  (int)f->layers, (int)f->width, (int)f->vocab, (int)f->context_train);
-    (void)printf("attention  %d heads of %d, %d key/value heads\n", (int)f->heads, (int)f->head_dim,
+    (void)printf("attention  %d heads of %d, %d key/value heads", (int)f->heads, (int)f->head_dim,
                  (int)f->kv_heads);
-    (void)printf("experts    %d of %d per token, width %d, %s each\n", (int)f->experts_per_token,
-                 (int)f->experts, (int)f->expert_width, bytes(f->bytes_per_expert).text);
+    if (f->window > 0) (void)printf(", the newest %d positions", (int)f->window);
+    (void)putchar('\n');
+    print_feed_forward(f);
     (void)printf("a token    reads %s: %s always, %s of experts\n", bytes(f->bytes_per_token).text,
                  bytes(f->bytes_dense).text, bytes(f->bytes_per_token - f->bytes_dense).text);
     print_types(f);
@@ -99,6 +112,11 @@ static int print_json(const info *in) {
         {"experts", json_integer(f->experts)},
         {"experts_per_token", json_integer(f->experts_per_token)},
         {"expert_width", json_integer(f->expert_width)},
+        {"shared_width", json_integer(f->shared_width)},
+        {"dense_layers", json_integer(f->dense_layers)},
+        {"dense_width", json_integer(f->dense_width)},
+        {"window", json_integer(f->window)},
+        {"rope_dims", json_integer(f->rope_dims)},
         {"vocab", json_integer(f->vocab)},
         {"context_train", json_integer(f->context_train)},
         {"rms_eps", json_real((double)f->rms_eps)},

@@ -117,9 +117,12 @@ void cli_summary_print(FILE *to, const cli_run_facts *run) {
         if (bound > 0)
             (void)fprintf(to, ", %.0f%% of the %.1f GB/s measured",
                           percent(bytes_per_second(s), bound), bound / 1e9);
-        (void)fprintf(to, "; %s per pass, %.1f of %d experts per layer\n",
-                      cli_bytes_text(ratio(s->weight_bytes + s->kv_bytes, s->passes)).text,
-                      s->experts_per_layer_pass, (int)f->experts);
+        (void)fprintf(to, "; %s per pass",
+                      cli_bytes_text(ratio(s->weight_bytes + s->kv_bytes, s->passes)).text);
+        if (f->experts > 0)
+            (void)fprintf(to, ", %.1f of %d experts per layer", s->experts_per_layer_pass,
+                          (int)f->experts);
+        (void)fputc('\n', to);
         print_speculation(to, run);
     }
     if (s->lossy)
