@@ -11,7 +11,7 @@
 #include "sluice/synth.h"
 #include "units.h"
 
-enum { NAMES_MAX = 16 };
+enum { NAMES_MAX = 32 };
 
 typedef struct synth_state {
     cli_progress progress;

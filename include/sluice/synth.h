@@ -16,8 +16,10 @@ extern "C" {
 
 typedef struct sl_synth_params {
     const char *like; /* a name from sl_synth_like_name()                             */
-    const char *type; /* a name from sl_synth_type_name(): of all large matrices;
-                         norms and routers are F32                                    */
+    const char *type; /* a name from sl_synth_type_name(): of all large matrices; norms
+                         and routers are F32. q4_k_m is llama.cpp's mix of Q4_K and
+                         Q6_K. Where rows are not whole blocks of 256, the type that
+                         llama.cpp falls back to                                      */
     int32_t layers;   /* 0: as many as the model has; else 1 .. 1024                  */
     uint64_t seed;    /* the same seed gives the same bytes                           */
     /* Called after every few MiB, and before the first; may be NULL. Non-zero stops. */

@@ -24,6 +24,7 @@
 #include "base/base.h"
 #include "base/rng.h"
 #include "kernels/convert.h"
+#include "kernels/panel.h"
 #include "model/gguf_write.h"
 #include "model/vocab_private.h"
 
@@ -45,14 +46,44 @@ static const shape shapes[] = {
     {"tiny", 2, 256, 4, 2, 64, 16, 4, 64, 256, 512, 512, 1e4f, 1e-6f}, /* for trying out */
 };
 
-static const struct {
+typedef struct type_row {
     const char *name;
     sl__tensor_type type;
-    uint32_t file_type; /* general.file_type, as llama.cpp numbers it */
-} types[] = {
-    {"f16", SL_TYPE_F16, 1},
-    {"q8_0", SL_TYPE_Q8_0, 7},
-    {"q4_0", SL_TYPE_Q4_0, 2},
+    uint32_t file_type;        /* general.file_type, as llama.cpp numbers it           */
+    sl__tensor_type some;      /* of output.weight, and of some layers' attn_v and
+                                  ffn_down, where llama.cpp's quantiser spends more    */
+    sl__tensor_type otherwise; /* of matrices whose rows are not whole blocks          */
+} type_row;
+
+static const type_row types[] = {
+#define ALL(name, type, file_type)                                                                 \
+    { name, type, file_type, type, type }
+#define ALL_256(name, type, file_type, otherwise)                                                  \
+    { name, type, file_type, type, otherwise }
+    ALL("f16", SL_TYPE_F16, 1),
+    ALL("q8_0", SL_TYPE_Q8_0, 7),
+    ALL("q4_0", SL_TYPE_Q4_0, 2),
+    {"q4_k_m", SL_TYPE_Q4_K, 15, SL_TYPE_Q6_K, SL_TYPE_Q5_0},
+    ALL("f32", SL_TYPE_F32, 0),
+    ALL("bf16", SL_TYPE_BF16, 32),
+    ALL("q4_1", SL_TYPE_Q4_1, 3),
+    ALL("q5_0", SL_TYPE_Q5_0, 8),
+    ALL("q5_1", SL_TYPE_Q5_1, 9),
+    ALL("iq4_nl", SL_TYPE_IQ4_NL, 25),
+    ALL("mxfp4", SL_TYPE_MXFP4, 38),
+    ALL_256("q2_k", SL_TYPE_Q2_K, 10, SL_TYPE_IQ4_NL),
+    ALL_256("q3_k", SL_TYPE_Q3_K, 11, SL_TYPE_IQ4_NL),
+    ALL_256("q4_k", SL_TYPE_Q4_K, 14, SL_TYPE_Q5_0),
+    ALL_256("q5_k", SL_TYPE_Q5_K, 16, SL_TYPE_Q5_1),
+    ALL_256("q6_k", SL_TYPE_Q6_K, 18, SL_TYPE_Q8_0),
+    ALL_256("iq4_xs", SL_TYPE_IQ4_XS, 30, SL_TYPE_IQ4_NL),
+    ALL_256("iq3_s", SL_TYPE_IQ3_S, 26, SL_TYPE_IQ4_NL),
+    ALL_256("iq3_xxs", SL_TYPE_IQ3_XXS, 23, SL_TYPE_IQ4_NL),
+    ALL_256("iq2_s", SL_TYPE_IQ2_S, 28, SL_TYPE_IQ4_NL),
+    ALL_256("iq2_xs", SL_TYPE_IQ2_XS, 20, SL_TYPE_IQ4_NL),
+    ALL_256("iq2_xxs", SL_TYPE_IQ2_XXS, 19, SL_TYPE_IQ4_NL),
+#undef ALL_256
+#undef ALL
 };
 
 const char *sl_synth_like_name(int32_t i) {
@@ -213,32 +244,53 @@ static float deviation_for(int32_t n_in, float gain) {
 #define TENSORS_OUTSIDE 3
 #define TENSORS_PER_LAYER 12
 
-static void put_tensors(synth *s) {
+/* A matrix of the large ones; `some` as in type_row. */
+static sl__tensor_type type_of(const synth *s, int32_t n_in, bool some) {
+    const type_row *row = &types[s->type];
+    const sl__tensor_type type = some ? row->some : row->type;
+    const int32_t block = (int32_t)sl__tensor_type_find((uint32_t)type)->block_elements;
+    if (n_in % block == 0) return type;
+    return type == SL_TYPE_Q6_K ? SL_TYPE_Q8_0 : row->otherwise;
+}
+
+/* The layers to which llama.cpp's mixes give more bits: the first and the last eighth,
+ * and every third between them. */
+static bool gets_more_bits(int32_t layer, int32_t layers) {
+    return layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2;
+}
+
+static void put_layer(synth *s, int32_t l) {
     const shape *m = s->shape;
-    const sl__tensor_type type = types[s->type].type;
     const int32_t q_width = m->heads * m->head_dim, kv_width = m->kv_heads * m->head_dim;
     const float inner = deviation_for(m->width, 1.0f);
+    const bool more = gets_more_bits(l, s->layers);
+    const sl__tensor_type type = type_of(s, m->width, false);
 
-    put_tensor(s, "token_embd.weight", type, 1.0f, m->width, m->vocab, 1);
+    put_layer_tensor(s, l, "attn_norm", SL_TYPE_F32, 0.0f, m->width, 1, 1);
+    put_layer_tensor(s, l, "ffn_norm", SL_TYPE_F32, 0.0f, m->width, 1, 1);
+    put_layer_tensor(s, l, "attn_q", type, inner, m->width, q_width, 1);
+    put_layer_tensor(s, l, "attn_k", type, inner, m->width, kv_width, 1);
+    put_layer_tensor(s, l, "attn_v", type_of(s, m->width, more), inner, m->width, kv_width, 1);
+    put_layer_tensor(s, l, "attn_output", type_of(s, q_width, false), deviation_for(q_width, 1.0f),
+                     q_width, m->width, 1);
+    put_layer_tensor(s, l, "attn_q_norm", SL_TYPE_F32, 0.0f, m->head_dim, 1, 1);
+    put_layer_tensor(s, l, "attn_k_norm", SL_TYPE_F32, 0.0f, m->head_dim, 1, 1);
+    put_layer_tensor(s, l, "ffn_gate_inp", SL_TYPE_F32, deviation_for(m->width, 2.0f), m->width,
+                     m->experts, 1);
+    put_layer_tensor(s, l, "ffn_gate_exps", type, inner, m->width, m->expert_width, m->experts);
+    put_layer_tensor(s, l, "ffn_up_exps", type, inner, m->width, m->expert_width, m->experts);
+    put_layer_tensor(s, l, "ffn_down_exps", type_of(s, m->expert_width, more),
+                     deviation_for(m->expert_width, 1.0f), m->expert_width, m->width, m->experts);
+}
+
+static void put_tensors(synth *s) {
+    const shape *m = s->shape;
+    put_tensor(s, "token_embd.weight", type_of(s, m->width, false), 1.0f, m->width, m->vocab, 1);
     put_tensor(s, "output_norm.weight", SL_TYPE_F32, 0.0f, m->width, 1, 1);
-    put_tensor(s, "output.weight", type, deviation_for(m->width, 4.0f), m->width, m->vocab, 1);
-    for (int32_t l = 0; l < s->layers; l++) {
-        put_layer_tensor(s, l, "attn_norm", SL_TYPE_F32, 0.0f, m->width, 1, 1);
-        put_layer_tensor(s, l, "ffn_norm", SL_TYPE_F32, 0.0f, m->width, 1, 1);
-        put_layer_tensor(s, l, "attn_q", type, inner, m->width, q_width, 1);
-        put_layer_tensor(s, l, "attn_k", type, inner, m->width, kv_width, 1);
-        put_layer_tensor(s, l, "attn_v", type, inner, m->width, kv_width, 1);
-        put_layer_tensor(s, l, "attn_output", type, deviation_for(q_width, 1.0f), q_width, m->width,
-                         1);
-        put_layer_tensor(s, l, "attn_q_norm", SL_TYPE_F32, 0.0f, m->head_dim, 1, 1);
-        put_layer_tensor(s, l, "attn_k_norm", SL_TYPE_F32, 0.0f, m->head_dim, 1, 1);
-        put_layer_tensor(s, l, "ffn_gate_inp", SL_TYPE_F32, deviation_for(m->width, 2.0f), m->width,
-                         m->experts, 1);
-        put_layer_tensor(s, l, "ffn_gate_exps", type, inner, m->width, m->expert_width, m->experts);
-        put_layer_tensor(s, l, "ffn_up_exps", type, inner, m->width, m->expert_width, m->experts);
-        put_layer_tensor(s, l, "ffn_down_exps", type, deviation_for(m->expert_width, 1.0f),
-                         m->expert_width, m->width, m->experts);
-    }
+    put_tensor(s, "output.weight", type_of(s, m->width, true), deviation_for(m->width, 4.0f),
+               m->width, m->vocab, 1);
+    for (int32_t l = 0; l < s->layers; l++)
+        put_layer(s, l);
 }
 
 static sl_status build_header(synth *s) {
@@ -289,6 +341,79 @@ static void fill_q4_0(unsigned char *pool, size_t size, float deviation) {
     }
 }
 
+/* The other quantised types: random bytes under a scale that gives the deviation, whose
+ * sign is random, so that the mean is 0. Where there is a minimum it is the middle of the
+ * quants, and its sub-scales are those of the scale. */
+typedef struct recipe {
+    sl__tensor_type type;
+    sl__format format;
+    size_t scale_at, min_at; /* in a block; min_at 0: there is none */
+    float min_ratio;         /* min = ratio * scale */
+} recipe;
+
+static const recipe recipes[] = {
+    {SL_TYPE_Q4_1, SL_FORMAT_Q4_1, 0, 2, -7.5f},   {SL_TYPE_Q5_0, SL_FORMAT_Q5_0, 0, 0, 0},
+    {SL_TYPE_Q5_1, SL_FORMAT_Q5_1, 0, 2, -15.5f},  {SL_TYPE_IQ4_NL, SL_FORMAT_IQ4_NL, 0, 0, 0},
+    {SL_TYPE_Q2_K, SL_FORMAT_Q2_K, 80, 82, 1.5f},  {SL_TYPE_Q3_K, SL_FORMAT_Q3_K, 108, 0, 0},
+    {SL_TYPE_Q4_K, SL_FORMAT_Q4_K, 0, 2, 7.5f},    {SL_TYPE_Q5_K, SL_FORMAT_Q5_K, 0, 2, 15.5f},
+    {SL_TYPE_Q6_K, SL_FORMAT_Q6_K, 208, 0, 0},     {SL_TYPE_IQ4_XS, SL_FORMAT_IQ4_XS, 0, 0, 0},
+    {SL_TYPE_IQ3_S, SL_FORMAT_IQ3_S, 0, 0, 0},     {SL_TYPE_IQ3_XXS, SL_FORMAT_IQ3_XXS, 0, 0, 0},
+    {SL_TYPE_IQ2_S, SL_FORMAT_IQ2_S, 0, 0, 0},     {SL_TYPE_IQ2_XS, SL_FORMAT_IQ2_XS, 0, 0, 0},
+    {SL_TYPE_IQ2_XXS, SL_FORMAT_IQ2_XXS, 0, 0, 0},
+};
+
+static void centre_sub_scales(const recipe *r, unsigned char *block) {
+    if (r->type == SL_TYPE_Q2_K)
+        for (int i = 0; i < 16; i++)
+            block[i] = (unsigned char)((block[i] & 15) * 0x11);
+    if (r->type != SL_TYPE_Q4_K && r->type != SL_TYPE_Q5_K) return;
+    unsigned char *packed = block + 4;
+    memcpy(packed + 4, packed, 4);
+    for (int i = 8; i < 12; i++)
+        packed[i] = (unsigned char)((packed[i] & 15) * 0x11);
+}
+
+static void store_scale(const recipe *r, unsigned char *block, float scale) {
+    store_half(block + r->scale_at, scale);
+    if (r->min_at) store_half(block + r->min_at, r->min_ratio * scale);
+}
+
+/* Root mean square of the numbers of the first blocks, at scale 1. */
+static float deviation_at_one(const recipe *r, unsigned char *pool, size_t blocks) {
+    const sl__tensor_type_info *info = sl__tensor_type_find((uint32_t)r->type);
+    float numbers[256];
+    double squares = 0;
+    blocks = blocks < 1024 ? blocks : 1024;
+    for (size_t b = 0; b < blocks; b++) {
+        store_scale(r, pool + b * info->block_bytes, 1.0f);
+        sl__row_to_float(r->format, numbers, pool + b * info->block_bytes,
+                         (int32_t)info->block_elements);
+        for (uint32_t i = 0; i < info->block_elements; i++)
+            squares += (double)numbers[i] * (double)numbers[i];
+    }
+    return (float)sqrt(squares / (double)(blocks * info->block_elements));
+}
+
+static void fill_recipe(const recipe *r, unsigned char *pool, size_t size, float deviation) {
+    const size_t bytes = sl__tensor_type_find((uint32_t)r->type)->block_bytes;
+    const size_t blocks = size / bytes;
+    for (size_t b = 0; b < blocks; b++)
+        centre_sub_scales(r, pool + b * bytes);
+    const float scale = deviation / deviation_at_one(r, pool, blocks);
+    for (size_t b = 0; b < blocks; b++)
+        store_scale(r, pool + b * bytes, pool[(b + 1) * bytes - 5] & 1 ? scale : -scale);
+}
+
+/* The scale is a power of two: of the two nearest, as many of each as the deviation asks. */
+static void fill_mxfp4(unsigned char *pool, size_t size, float deviation) {
+    const float of_quants = 5.852f; /* of 0, 1, 2, 3, 4, 6, 8, 12 with either sign */
+    int power;
+    const float ratio = 2 * frexpf(deviation / of_quants, &power); /* 1 .. 2, times 2^(power - 1) */
+    const float larger = (ratio * ratio - 1) / 3;                  /* share of the larger one */
+    for (size_t at = 0; at + 17 <= size; at += 17)
+        pool[at] = (unsigned char)(127 + power + ((float)pool[at] < 256 * larger));
+}
+
 /* Uniform with that deviation: +-sqrt(3) times it. */
 static float uniform(uint32_t random16, float deviation) {
     return ((float)random16 - 32767.5f) / 32768.0f * 1.7320508f * deviation;
@@ -310,6 +435,27 @@ static void fill_f32(unsigned char *pool, size_t size, float deviation) {
     }
 }
 
+static void fill_bf16(unsigned char *pool, size_t size, float deviation) {
+    for (size_t at = 0; at + 2 <= size; at += 2) {
+        const float value = uniform((uint32_t)(pool[at] | pool[at + 1] << 8), deviation);
+        uint32_t bits;
+        memcpy(&bits, &value, sizeof bits);
+        pool[at] = (unsigned char)(bits >> 16);
+        pool[at + 1] = (unsigned char)(bits >> 24);
+    }
+}
+
+static void fill_blocks(sl__tensor_type type, unsigned char *pool, size_t size, float deviation) {
+    for (size_t i = 0; i < SL_COUNT(recipes); i++)
+        if (recipes[i].type == type) fill_recipe(&recipes[i], pool, size, deviation);
+    if (type == SL_TYPE_Q8_0) fill_q8_0(pool, size, deviation);
+    if (type == SL_TYPE_Q4_0) fill_q4_0(pool, size, deviation);
+    if (type == SL_TYPE_MXFP4) fill_mxfp4(pool, size, deviation);
+    if (type == SL_TYPE_F16) fill_f16(pool, size, deviation);
+    if (type == SL_TYPE_BF16) fill_bf16(pool, size, deviation);
+    if (type == SL_TYPE_F32) fill_f32(pool, size, deviation);
+}
+
 static void fill_pool(synth *s, size_t index, size_t size) {
     const plan *p = &s->plans[index];
     for (size_t at = 0; at < size; at += 8) {
@@ -317,20 +463,7 @@ static void fill_pool(synth *s, size_t index, size_t size) {
         for (int i = 0; i < 8; i++)
             s->pool[at + (size_t)i] = (unsigned char)(random >> (8 * i));
     }
-    switch (p->type) {
-    case SL_TYPE_Q8_0:
-        fill_q8_0(s->pool, size, p->deviation);
-        break;
-    case SL_TYPE_Q4_0:
-        fill_q4_0(s->pool, size, p->deviation);
-        break;
-    case SL_TYPE_F16:
-        fill_f16(s->pool, size, p->deviation);
-        break;
-    default:
-        SL_ASSERT(p->type == SL_TYPE_F32);
-        fill_f32(s->pool, size, p->deviation);
-    }
+    fill_blocks(p->type, s->pool, size, p->deviation);
 }
 
 /* ---- writing ---- */
@@ -429,7 +562,7 @@ fail:
 
 static sl_status fail_name(const char *what, const char *given, const char *(*name_of)(int32_t),
                            sl_error *err) {
-    char known[128] = "";
+    char known[256] = "";
     for (int32_t i = 0; name_of(i); i++) {
         if (i > 0) strncat(known, ", ", sizeof known - strlen(known) - 1);
         strncat(known, name_of(i), sizeof known - strlen(known) - 1);

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
-#include "kernels/convert.h"
+#include "kernels/panel.h"
 #include "model/gguf.h"
 #include "model/vocab.h"
 #include "sluice/synth.h"
@@ -56,42 +56,36 @@ static sl__gguf open_file(void) {
     return g;
 }
 
-/* Element i of a tensor, whatever its type. */
-static double element(const sl__gguf_tensor *t, uint64_t i) {
-    const sl__tensor_type_info *info = sl__tensor_type_find((uint32_t)t->type);
-    const unsigned char *block = t->data + i / info->block_elements * info->block_bytes;
-    const uint32_t in_block = (uint32_t)(i % info->block_elements);
-    const double scale = (double)sl__half_to_float((uint16_t)(block[0] | block[1] << 8));
-    float value;
-    switch (t->type) {
-    case SL_TYPE_F16:
-        return scale;
-    case SL_TYPE_Q8_0:
-        assert_int_not_equal(block[2 + in_block], 0x80); /* -128 has no positive twin */
-        return scale * (int8_t)block[2 + in_block];
-    case SL_TYPE_Q4_0:
-        return scale * ((in_block < 16 ? block[2 + in_block] & 15 : block[in_block - 14] >> 4) - 8);
-    default:
-        assert_int_equal(t->type, SL_TYPE_F32);
-        memcpy(&value, block, sizeof value);
-        return (double)value;
-    }
+static sl__format format_of(sl__tensor_type type) {
+    for (int32_t f = 0; f < SL_FORMATS; f++)
+        if (strcmp(sl__format_name((sl__format)f), sl__tensor_type_find(type)->name) == 0)
+            return (sl__format)f;
+    fail_msg("no format");
+    return SL_FORMAT_F32;
 }
 
 static void check_moments(const sl__gguf *g, const char *name, double mean, double deviation) {
     const sl__gguf_tensor *t = sl__gguf_find_tensor(g, name);
-    double sum = 0, squares = 0;
     assert_non_null(t);
-    for (uint64_t i = 0; i < t->elements; i++) {
-        const double x = element(t, i);
-        sum += x;
-        squares += x * x;
+    const sl__tensor_type_info *info = sl__tensor_type_find((uint32_t)t->type);
+    float numbers[256];
+    double sum = 0, squares = 0;
+    for (uint64_t b = 0; b < t->elements / info->block_elements; b++) {
+        sl__row_to_float(format_of(t->type), numbers, t->data + b * info->block_bytes,
+                         (int32_t)info->block_elements);
+        for (uint32_t i = 0; i < info->block_elements; i++) {
+            sum += (double)numbers[i];
+            squares += (double)numbers[i] * (double)numbers[i];
+            if (t->type == SL_TYPE_Q8_0) /* -128 has no positive twin */
+                assert_int_not_equal(t->data[b * info->block_bytes + 2 + i], 0x80);
+        }
     }
     const double n = (double)t->elements, found = sum / n;
     const double spread = sqrt(fmax(squares / n - found * found, 0));
-    CHECK_CASE(fabs(found - mean) <= 0.05 * deviation + 1e-12, "%s: mean %g", name, found);
-    CHECK_CASE(fabs(spread - deviation) <= 0.03 * deviation + 1e-12, "%s: %g, expected %g", name,
-               spread, deviation);
+    CHECK_CASE(fabs(found - mean) <= 0.05 * deviation + 1e-12, "%s %s: mean %g", info->name, name,
+               found);
+    CHECK_CASE(fabs(spread - deviation) <= 0.03 * deviation + 1e-12, "%s %s: %g, expected %g",
+               info->name, name, spread, deviation);
 }
 
 /* Fails if a quantised range is biased, or a scale does not follow the input's width. */
@@ -108,6 +102,32 @@ static void weights_have_the_promised_mean_and_spread(void **state) {
         check_moments(&g, "blk.0.attn_norm.weight", 1, 0);
         sl__gguf_close(&g);
     }
+}
+
+/* Fails if the mix gives Q6_K to other tensors than llama.cpp's quantiser, or a type to rows
+ * that are no whole blocks of it. */
+static void the_mix_is_that_of_llama_cpp(void **state) {
+    enum { LAYERS = 16 };
+    static const bool more[LAYERS] = {[0] = true,  [1] = true,  [4] = true,  [7] = true,
+                                      [10] = true, [13] = true, [14] = true, [15] = true};
+    const sl_synth_params params = {.like = "tiny", .type = "q4_k_m", .layers = LAYERS};
+    (void)state;
+    assert_int_equal(sl_synth_write(path, &params, NULL), SL_OK);
+    sl__gguf g = open_file();
+    assert_int_equal(sl__gguf_find_tensor(&g, "token_embd.weight")->type, SL_TYPE_Q4_K);
+    assert_int_equal(sl__gguf_find_tensor(&g, "output.weight")->type, SL_TYPE_Q6_K);
+    for (int l = 0; l < LAYERS; l++) {
+        char name[40];
+        (void)snprintf(name, sizeof name, "blk.%d.attn_v.weight", l);
+        CHECK_CASE(sl__gguf_find_tensor(&g, name)->type == (more[l] ? SL_TYPE_Q6_K : SL_TYPE_Q4_K),
+                   "%s", name);
+        (void)snprintf(name, sizeof name, "blk.%d.ffn_down_exps.weight", l); /* 64 columns */
+        CHECK_CASE(sl__gguf_find_tensor(&g, name)->type == (more[l] ? SL_TYPE_Q8_0 : SL_TYPE_Q5_0),
+                   "%s", name);
+        (void)snprintf(name, sizeof name, "blk.%d.attn_q.weight", l);
+        CHECK_CASE(sl__gguf_find_tensor(&g, name)->type == SL_TYPE_Q4_K, "%s", name);
+    }
+    sl__gguf_close(&g);
 }
 
 /* Fails if two experts of a layer, or one expert in two layers, have the same bytes. */
@@ -271,6 +291,7 @@ static void a_write_that_fails_midway_leaves_no_file(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(weights_have_the_promised_mean_and_spread),
+        cmocka_unit_test(the_mix_is_that_of_llama_cpp),
         cmocka_unit_test(experts_differ),
         cmocka_unit_test(the_seed_decides_every_byte),
         cmocka_unit_test(the_vocabulary_loads_and_merges),
