@@ -122,7 +122,8 @@ static void read_rope_scaling(reading *r, const sl_model_facts *f, sl__switches 
     sl__gguf_string type;
     if (r->status == SL_OK)
         r->status = sl__gguf_str_or_empty(r->g, key_of(r, "rope.scaling.type"), &type, r->err);
-    read_f32_or(r, "rope.scaling.factor", 1, 0, 1e6f, &s->rope_factor);
+    read_f32_or(r, "rope.scale_linear", 1, 0, 1e6f, &s->rope_factor); /* the older name */
+    read_f32_or(r, "rope.scaling.factor", s->rope_factor, 0, 1e6f, &s->rope_factor);
     if (s->rope_factor == 0) s->rope_factor = 1; /* written for "none" */
     read_i32_or(r, "rope.scaling.original_context_length", f->context_train, 1, SL_CONTEXT_MAX,
                 &s->rope_context);

@@ -40,7 +40,7 @@ static void fill_frequencies(sl__forward *f) {
     const int32_t n = m->facts.rope_dims;
     const double factor = (double)s->rope_factor;
     const float *divisors = m->rope_factors;
-    if (s->rope_scaling == SL_ROPE_LONGROPE)
+    if (m->rope_factors_long)
         divisors =
             f->limits.context > s->rope_context ? m->rope_factors_long : m->rope_factors_short;
     f->rope_amplitude = (double)s->rope_amplitude;

@@ -136,7 +136,10 @@ static sl_status bind_layer(sl_model *m, sl__plan *plan, const sl__arch *arch, i
 static sl_status bind_outer_vectors(sl_model *m, sl__plan *plan, sl_error *err) {
     const sl_model_facts *f = &m->facts;
     const bool layer_norm = m->switches.norm == SL_NORM_LAYER;
-    const bool longrope = m->switches.rope_scaling == SL_ROPE_LONGROPE;
+    /* Converters write the tensors and leave the type out: who has one needs the other. */
+    const bool longrope = m->switches.rope_scaling == SL_ROPE_LONGROPE ||
+                          sl__gguf_find_tensor(&m->file, "rope_factors_long.weight") ||
+                          sl__gguf_find_tensor(&m->file, "rope_factors_short.weight");
     const struct {
         const char *name;
         int32_t n;
