@@ -57,15 +57,29 @@ typedef struct run_state { /* what the callbacks share; everything is released b
 /* The policy library has the last word on options after the colon; its name and K are
  * checked here, before a model is loaded. */
 static const char *parse_policy(const char *value, void *target) {
-    static const char expected[] = "off, static:K with K in 0 .. 64, or cascade";
+    static const char expected[] = "off, static:K with K in 0 .. 64, cascade or ledger";
     int64_t k;
     if (strncmp(value, "static:", 7) == 0) {
         if (!cli_parse_int64(value + 7, &k) || k < 0 || k > SL_DRAFT_MAX) return expected;
     } else if (strcmp(value, "off") != 0 && strcmp(value, "cascade") != 0 &&
-               strncmp(value, "cascade:", 8) != 0) {
+               strncmp(value, "cascade:", 8) != 0 && strcmp(value, "ledger") != 0) {
         return expected;
     }
     *(const char **)target = value;
+    return NULL;
+}
+
+/* "1%" or "0.5": a percentage, to a share. */
+static const char *parse_loss(const char *value, void *target) {
+    char number[16];
+    double percent;
+    const size_t n = strcspn(value, "%");
+    if (n >= sizeof number || (value[n] == '%' && value[n + 1] != '\0')) return "0% .. 100%";
+    memcpy(number, value, n);
+    number[n] = '\0';
+    if (!cli_parse_double(number, &percent) || !(percent >= 0 && percent <= 100))
+        return "0% .. 100%";
+    *(float *)target = (float)(percent / 100);
     return NULL;
 }
 
@@ -162,8 +176,11 @@ static bool parse_options(const cli_command *self, run_options *o, int argc, cha
         CLI_HEADING("Speculation"),
         CLI_CHOICE("--spec-type", "TYPE", &o->spec_type, spec_types, "drafter"),
         CLI_CUSTOM("--spec-policy", "POLICY", &p->spec_policy, parse_policy,
-                   "how many drafted tokens to verify: off, static:K or\n"
-                   "cascade, which measures what pays (default cascade)"),
+                   "how many drafted tokens to verify: off, static:K, or\n"
+                   "what pays: cascade by trials, ledger row by row\n"
+                   "(default cascade)"),
+        CLI_CUSTOM("--spec-loss-max", "PERCENT", &p->spec_loss_max, parse_loss,
+                   "ledger: the most speculation may cost a request (default 1%)"),
         CLI_INT("--spec-draft-n-max --draft-max", "K", &p->draft_max, -1, SL_DRAFT_MAX,
                 "most drafted tokens per pass; -1: the policy's choice"),
         CLI_INT("--spec-ngram-min", "N", &p->ngram_min, 1, 16,

@@ -58,7 +58,10 @@ typedef struct sl_generate_params {
     int32_t n_stop;
 
     sl_spec_type spec_type;  /* default SL_SPEC_NGRAM                                 */
-    const char *spec_policy; /* "off", "static:K", "cascade" (default)                */
+    const char *spec_policy; /* "off", "static:K", "cascade" (default), "ledger"; options as
+                                slp_policy_parse() says                               */
+    float spec_loss_max;     /* ledger: most a request may lose against plain decoding, as a share
+                                of its time, 0 .. 1; negative (default): the policy's, 0.01 */
     int32_t draft_max;       /* most drafted rows per pass, 0 .. SL_DRAFT_MAX; -1: the policy's */
     int32_t ngram_min;       /* shortest and longest suffix match, 1 .. 16; default 2, 5 */
     int32_t ngram_max;

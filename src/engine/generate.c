@@ -3,9 +3,10 @@
  * The state between iterations: every token but the newest is committed to the session;
  * the newest, `root`, was emitted and will be row 0 of the next pass. One iteration:
  *
- *     1. plan     the policy names K; the room left in context and budget clips it
- *     2. propose  the drafter gives at most K tokens
- *     3. forward  root and drafts in one pass
+ *     1. propose  the drafter gives as many tokens as the policy wants to see; the room left
+ *                 in the context and in max_tokens clips them
+ *     2. plan     the policy names how many of them to verify
+ *     3. forward  root and these in one pass
  *     4. accept   walk down while the sampler's own choice is the drafted token; every
  *                 choice on the way is emitted, the last one becomes the next root
  *     5. commit   the accepted rows; tell drafter and policy
@@ -37,6 +38,7 @@ sl_generate_params sl_generate_params_default(void) {
                                 .sampling = sl_sampling_default(),
                                 .spec_type = SL_SPEC_NGRAM,
                                 .spec_policy = "cascade",
+                                .spec_loss_max = -1,
                                 .draft_max = -1,
                                 .ngram_min = 2,
                                 .ngram_max = 5};
@@ -55,6 +57,8 @@ static sl_status policy_config(const sl_generate_params *p, slp_config *cfg, sl_
     if (slp_policy_parse(text ? text : "", cfg, &policy_error) != SLP_OK)
         return sl__fail(err, SL_E_ARG, SL_NOWHERE, "speculation policy \"%s\": %s",
                         text ? text : "", policy_error.text);
+    if (p->spec_loss_max >= 0)
+        cfg->ledger.loss_max_permille = (int32_t)lroundf(p->spec_loss_max * 1000);
     if (p->draft_max < 0)
         cfg->draft_tokens_max =
             cfg->policy == SLP_POLICY_STATIC ? cfg->static_draft_tokens : wanted;
@@ -84,6 +88,9 @@ sl_status sl_generate_check(const sl_model *model, const sl_generate_params *p, 
     if (p->draft_max < -1 || p->draft_max > SL_DRAFT_MAX)
         return sl__fail(err, SL_E_ARG, SL_NOWHERE, "%d drafted tokens, expected 0 .. %d",
                         p->draft_max, SL_DRAFT_MAX);
+    if (!(p->spec_loss_max <= 1))
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "largest loss %g, expected 0 .. 1",
+                        (double)p->spec_loss_max);
     if (p->ngram_min < 1 || p->ngram_max > SL_NGRAM_LENGTH_MAX || p->ngram_min > p->ngram_max)
         return sl__fail(err, SL_E_ARG, SL_NOWHERE,
                         "n-gram lengths %d .. %d, expected 1 <= shortest <= longest <= %d",
@@ -116,10 +123,11 @@ typedef struct request {
 
     float *logits; /* [draft_max + 1][vocab] */
     void *sample_scratch;
-    sl__draft_node *nodes; /* [draft_max] */
-    sl_row *rows;          /* [draft_max + 1] */
-    int32_t *path;         /* [draft_max + 1] */
-    sl_token *chosen;      /* [draft_max + 1] tokens emitted in this iteration */
+    sl__draft_node *nodes;        /* [draft_max] */
+    slp_draft_node *policy_nodes; /* [draft_max] the same as the policy sees them */
+    sl_row *rows;                 /* [draft_max + 1] */
+    int32_t *path;                /* [draft_max + 1] */
+    sl_token *chosen;             /* [draft_max + 1] tokens emitted in this iteration */
     int32_t n_chosen;
     int32_t length; /* committed tokens before the pass: row i is at length + depth */
 
@@ -190,6 +198,7 @@ static void plan_request(request *q, sl__plan *plan, size_t token_bytes_max, voi
     q->logits = sl__plan_take(plan, rows * (size_t)q->vocab, sizeof *q->logits);
     q->sample_scratch = sl__plan_take(plan, sl_sample_scratch_bytes(q->vocab), 1);
     q->nodes = sl__plan_take(plan, rows, sizeof *q->nodes);
+    q->policy_nodes = sl__plan_take(plan, rows, sizeof *q->policy_nodes);
     q->rows = sl__plan_take(plan, rows, sizeof *q->rows);
     q->path = sl__plan_take(plan, rows, sizeof *q->path);
     q->chosen = sl__plan_take(plan, rows, sizeof *q->chosen);
@@ -220,6 +229,7 @@ static sl_status set_up(request *q, sl__block *block) {
         slp_controller_init(q->policy, slp_controller_size(&q->policy_cfg), &q->policy_cfg);
     SL_ASSERT(made);
     q->policy = made;
+    slp_controller_use(q->policy, q->session->prior);
     if (q->params->ignore_eos) q->banned = sl__vocab_eogs(q->model->vocab, &q->n_banned);
     return SL_OK;
 }
@@ -256,15 +266,35 @@ static void run_prompt(request *q, const sl_token *prompt, int32_t n_prompt) {
 
 /* ---- one iteration ---- */
 
-static sl__draft propose(request *q, int32_t k) {
-    sl__draft none = {0, 0};
+static sl__draft propose(request *q, int32_t n) {
+    const sl__draft none = {0, 0};
     /* A draft must leave room for its tokens in the context and in max_tokens. */
-    k = sl__min_i32(k, sl_session_context(q->session) - q->length - 1);
+    n = sl__min_i32(n, sl_session_context(q->session) - q->length - 1);
     if (q->params->max_tokens >= 0)
-        k = sl__min_i32(k, q->params->max_tokens - q->stats->tokens - 1);
-    k = sl__min_i32(k, q->session->params.batch - 1);
-    if (k <= 0 || !q->ngram) return none;
-    return q->ngram->drafter.propose(&q->ngram->drafter, k, q->nodes);
+        n = sl__min_i32(n, q->params->max_tokens - q->stats->tokens - 1);
+    n = sl__min_i32(n, q->session->params.batch - 1);
+    if (n <= 0 || !q->ngram) return none;
+    return q->ngram->drafter.propose(&q->ngram->drafter, n, q->nodes);
+}
+
+/* Show the policy the draft. */
+static slp_plan plan_draft(request *q, sl__draft draft) {
+    for (int32_t i = 0; i < draft.n_nodes; i++)
+        q->policy_nodes[i] = (slp_draft_node){.match = draft.match,
+                                              .seen = q->nodes[i].seen,
+                                              .agreed = q->nodes[i].agreed,
+                                              .confidence = q->nodes[i].confidence};
+    const slp_draft shown = {.nodes = q->policy_nodes, .n_nodes = draft.n_nodes, .drafter = 0};
+    return slp_plan_draft(q->policy, &shown);
+}
+
+/* The first drafted token that was not verified, held against the token that came out in
+ * its place: known when all before it were accepted and the request goes on. */
+static void observe_shadow(const request *q, sl__draft draft, slp_step *step) {
+    if (step->accepted < step->drafted || step->drafted == draft.n_nodes) return;
+    if (q->n_chosen <= step->drafted) return; /* ended before a token came out */
+    step->shadow_compared = 1;
+    step->shadow_matched = q->chosen[step->drafted] == q->nodes[step->drafted].token;
 }
 
 static sl_status run_pass(request *q, sl_token root, int32_t n_drafted, sl_pass_report *report) {
@@ -322,29 +352,31 @@ static void iterate(request *q, int32_t index) {
     sl_pass_report report;
     const sl_token root = q->chosen[q->n_chosen - 1];
     const uint64_t start = sl__now_ns();
-    const slp_plan plan = slp_next(q->policy);
     q->length = sl_session_length(q->session);
     q->emit_ns = 0;
     q->n_chosen = 0;
-    const sl__draft draft = propose(q, plan.draft_tokens);
+    const sl__draft draft = propose(q, slp_next(q->policy).propose);
+    const slp_plan plan = plan_draft(q, draft);
+    const int32_t n_drafted = sl__min_i32(plan.draft_tokens, draft.n_nodes);
     const uint64_t drafted = sl__now_ns();
-    q->status = run_pass(q, root, draft.n_nodes, &report);
+    q->status = run_pass(q, root, n_drafted, &report);
     if (q->status != SL_OK) {
         end_request(q, SL_STOP_ERROR);
         return;
     }
     const uint64_t passed = sl__now_ns();
-    const int32_t kept = sl__accept(q->nodes, draft.n_nodes, choose_row, q, q->path);
+    const int32_t kept = sl__accept(q->nodes, n_drafted, choose_row, q, q->path);
     sl_session_commit(q->session, q->path, kept);
     observe_tokens(q, q->chosen, q->n_chosen);
-    const slp_step step = {.drafted = draft.n_nodes,
-                           .accepted = kept - 1,
-                           .emitted = q->n_chosen,
-                           .rows = draft.n_nodes + 1,
-                           .experts = report.experts,
-                           .draft_ns = drafted - start,
-                           .pass_ns = passed - drafted,
-                           .other_ns = sl__now_ns() - passed - q->emit_ns};
+    slp_step step = {.drafted = n_drafted,
+                     .accepted = kept - 1,
+                     .emitted = q->n_chosen,
+                     .rows = n_drafted + 1,
+                     .experts = report.experts,
+                     .draft_ns = drafted - start,
+                     .pass_ns = passed - drafted,
+                     .other_ns = sl__now_ns() - passed - q->emit_ns};
+    observe_shadow(q, draft, &step);
     const slp_status observed = slp_observe(q->policy, &step);
     SL_ASSERT(observed == SLP_OK);
     count_iteration(q, &step, plan, &report, draft.match, index);
@@ -395,6 +427,7 @@ sl_status sl_generate(sl_session *session, const sl_token *prompt, int32_t n_pro
     }
     if (stats->stop != SL_STOP_STRING) hand_out(&q, sl__text_stream_finish(&q.text));
     finish_stats(&q);
+    slp_prior_learn(session->prior, q.policy);
     sl__block_release(&block);
     return q.status;
 }

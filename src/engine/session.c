@@ -6,7 +6,6 @@
 
 #include "base/base.h"
 #include "runtime/cpu.h"
-#include "sluice_policy.h"
 
 sl_session_params sl_session_params_default(void) {
     return (sl_session_params){.k_type = SL_KV_F16, .v_type = SL_KV_F16};
@@ -60,6 +59,8 @@ static void plan_session(sl_session *s, sl__plan *plan) {
     s->rows = sl__plan_take(plan, rows, sizeof *s->rows);
     s->path_cells = sl__plan_take(plan, rows, sizeof *s->path_cells);
     s->tokens = sl__plan_take(plan, (size_t)s->params.context, sizeof *s->tokens);
+    void *prior = sl__plan_take(plan, slp_prior_size(), 1);
+    if (prior) s->prior = slp_prior_init(prior, slp_prior_size());
     const size_t experts = (size_t)facts->experts;
     s->budget_allowed = sl__plan_take(plan, experts, sizeof *s->budget_allowed);
 }

@@ -6,6 +6,7 @@
 #include "runtime/memory.h"
 #include "runtime/pool.h"
 #include "sluice/session.h"
+#include "sluice_policy.h"
 
 struct sl_session {
     const sl_model *model;
@@ -19,6 +20,7 @@ struct sl_session {
     int32_t n_pass_rows;     /* rows that can be committed                         */
     int32_t *path_cells;     /* [batch]                                            */
     sl_budget budget;        /* of the pass in progress                            */
+    slp_prior *prior;        /* what its requests taught the policy               */
     uint8_t *budget_allowed; /* [experts]                                      */
 };
 
