@@ -15,9 +15,9 @@
 static const double built_in_weight = 8; /* of the built-in chance in the pool            */
 static const double pool_trials_max = 4000;
 static const double shift_weight = 16;       /* of "as hard as usual" in the request's shift  */
-static const double shift_keep = 0.99;       /* of the shift's evidence, per trial: about 100 */
+static const double shift_keep = 0.97;       /* of the shift's evidence, per trial: about 33 */
 static const double shifted_weight = 10;     /* of the shifted pool in a kind's own chance    */
-static const float own_keep = 1 - 1 / 60.0f; /* of a kind's own evidence, per trial        */
+static const float own_keep = 1 - 1 / 25.0f; /* of a kind's own evidence, per trial        */
 
 /* How far below its mean an uncertain chance is taken, in standard deviations. An argmax
  * over estimates favours the overestimated: without this the gain is 3% smaller, and the

@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""slp_sim as its users call it: tables that agree with each other, and clear refusals.
+
+    test_slp_sim.py SLP_SIM MODEL.gguf
+"""
+import gzip
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+SIM, MODEL = sys.argv[1:3]
+
+
+def sim(*args, code=0):
+    done = subprocess.run([SIM, *args], capture_output=True, text=True, timeout=300)
+    assert done.returncode == code, (args, done.returncode, done.stderr)
+    return done.stdout if code == 0 else done.stderr
+
+
+def recordings():
+    """A text that copies itself and one that does not, thrice."""
+    copy = "The cat sat on the mat and the dog lay on the rug. " * 6
+    fresh = " ".join(f"word{i * 7919 % 1000} is {i * 104729 % 997}," for i in range(60))
+    for i in range(3):
+        yield {"task": "copy", "id": f"c{i}", "prompt": "Repeat: " + copy[:60], "output": copy}
+        yield {"task": "fresh", "id": f"f{i}", "prompt": "Write.", "output": fresh}
+
+
+def check_replay(path):
+    base = ("--replay", path, "--vocab", MODEL)
+    rows = [json.loads(line) for line in
+            sim(*base, "--policy", "off,static:3,cascade,ledger", "-o", "json").splitlines()]
+    assert len(rows) == 6
+    for row in rows:
+        plain, p = row["output_tokens"] - 1, row["policies"]
+        assert abs(p["off"]["time"] - plain) < 1e-6 and p["off"]["drafted"] == 0
+        # No choice of rows beats the one that knows the output.
+        assert all(v["time"] >= row["oracle_time"] - 1e-6 for v in p.values()), row
+        assert row["best_k_time"] <= plain + 1e-6
+        assert p["ledger"]["time"] <= 1.02 * plain + 1.5, row
+        if row["task"] == "copy":
+            assert p["ledger"]["speedup"] > 1.5, row
+    again = sim(*base, "--policy", "ledger", "-o", "json")
+    assert again == sim(*base, "--policy", "ledger", "-o", "json"), "not the same twice"
+    table = sim(*base, "--policy", "ledger,cascade@2")
+    assert "| ledger |" in table and "| oracle per iteration |" in table
+    assert sim(*base, "-o", "csv").startswith("curve,part,policy,task,speedup")
+
+
+def check_curve(path, folder):
+    curve = os.path.join(folder, "curve.csv")
+    with open(curve, "w", encoding="utf-8") as f:
+        f.write("rows,ms\n1,10\n2,10.1\n16,10.2\n")
+    rows = sim("--replay", path, "--vocab", MODEL, "--curve", curve, "--policy", "static:8",
+               "-o", "json")
+    assert all(json.loads(r)["policies"]["static:8"]["speedup"] > 0.98 for r in rows.splitlines())
+
+
+def check_refusals(path, folder):
+    bad = os.path.join(folder, "bad.jsonl")
+    with open(bad, "w", encoding="utf-8") as f:
+        f.write('{"task": "x", "prompt": "a", "output": "b c d"}\n{"task": "x"}\n')
+    base = ("--vocab", MODEL, "--replay")
+    assert "bad.jsonl:2: expected task, prompt and output" in sim(*base, bad, code=1)
+    assert "cannot open" in sim(*base, "/nowhere.jsonl", code=1)
+    assert 'policy "static:99"' in sim(*base, path, "--policy", "static:99", code=1)
+    assert 'curve "steep"' in sim(*base, path, "--curve", "steep", code=1)
+    assert "not understood" in sim(*base, path, "--noise", "7", code=2)
+    assert "usage" in sim(code=2)
+
+
+def check_vocabulary(folder):
+    """Ranks decide: "ab" is joined before "bc"."""
+    vocab = os.path.join(folder, "tiny.tiktoken")
+    with open(vocab, "w", encoding="utf-8", newline="\r\n") as f:
+        f.write("YQ== 0\nYg== 1\nYw== 2\nYWI= 3\nYmM= 4\n")
+    path = os.path.join(folder, "abc.jsonl")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(json.dumps({"task": "t", "id": "1", "prompt": "a", "output": "abcbcabc"}) + "\n")
+    row = json.loads(sim("--replay", path, "--vocab", vocab, "--policy", "off", "-o", "json"))
+    assert (row["prompt_tokens"], row["output_tokens"]) == (1, 5), row  # ab c bc ab c
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "r.jsonl.gz")
+        with gzip.open(path, "wt", encoding="utf-8") as f:
+            for r in recordings():
+                f.write(json.dumps(r) + "\n")
+        check_replay(path)
+        check_curve(path, folder)
+        check_refusals(path, folder)
+        check_vocabulary(folder)
+    assert sim("--synthetic", "400", "--seed", "7").endswith("0 of 400 scenarios broke the bound\n")
+    print("slp_sim: replay, curves, refusals, vocabulary and the bound are as they should be")
+
+
+if __name__ == "__main__":
+    main()
