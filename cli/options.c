@@ -169,7 +169,7 @@ static bool set_choice(const cli_option *o, const char *flag, const char *value)
         *(int *)o->target = c->value;
         return true;
     }
-    char list[256];
+    char list[512];
     list_choices(o->choices, list, sizeof list);
     cli_complain("%s %s: expected %s", flag, value, list);
     return false;
@@ -209,10 +209,27 @@ static bool set_value(const cli_option *o, const char *flag, const char *value) 
 
 /* ---- help ---------------------------------------------------------------------- */
 
+enum { HELP_INDENT = 30, HELP_WIDTH = 90 };
+
+/* Long lists go on below the text, as many names to a line as fit. */
 static void print_choices(const cli_option *o) {
-    char list[256];
+    char list[512];
     list_choices(o->choices, list, sizeof list);
-    (void)printf(": %s", list);
+    const bool below = strlen(list) > HELP_WIDTH - HELP_INDENT;
+    int column = HELP_INDENT;
+    if (below)
+        (void)printf(":\n%*s", HELP_INDENT, "");
+    else
+        (void)printf(": ");
+    for (const char *name = list; *name;) {
+        const size_t n = strcspn(name, " ") + (strchr(name, ' ') != NULL); /* with its blank */
+        if (below && column + (int)n > HELP_WIDTH) {
+            (void)printf("\n%*s", HELP_INDENT, "");
+            column = HELP_INDENT;
+        }
+        column += printf("%.*s", (int)n, name);
+        name += n;
+    }
     for (const cli_choice *c = o->choices; c->name; c++) {
         if (c->value != *(const int *)o->target) continue;
         (void)printf(" (default %s)", c->name);
@@ -230,7 +247,6 @@ static void print_values(const cli_option *o) {
 }
 
 static void print_option(const cli_option *o) {
-    enum { INDENT = 30 };
     int column = printf("  ");
     size_t n;
     if (!o->names) column += printf("%s", o->value);
@@ -238,13 +254,13 @@ static void print_option(const cli_option *o) {
         for (const char *w = o->names; (w = next_word(w, &n)) != NULL; w += n)
             column += printf("%s%.*s", w == o->names ? "" : ", ", (int)n, w);
     if (o->names && o->value) column += printf(" %s", o->value);
-    if (column > INDENT - 2) {
+    if (column > HELP_INDENT - 2) {
         (void)putchar('\n');
         column = 0;
     }
     for (const char *line = o->help; *line; line += n) {
         n = strcspn(line, "\n");
-        (void)printf("%*s%.*s", INDENT - column, "", (int)n, line);
+        (void)printf("%*s%.*s", HELP_INDENT - column, "", (int)n, line);
         column = 0;
         if (line[n] == '\n') {
             (void)putchar('\n');
