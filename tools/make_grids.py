@@ -36,12 +36,30 @@ def table(name):
     return "\n".join(lines + ["};", ""])
 
 
+def signs():
+    """Seven stored signs and the eighth, which makes the number of negative ones even."""
+    lines = ["\nconst uint8_t sl__grid_signs[128] = {"]
+    for at in range(0, 128, 16):
+        row = (i | i.bit_count() % 2 << 7 for i in range(at, at + 16))
+        lines.append("    " + ", ".join(f"0x{byte:02x}" for byte in row) + ",")
+    return "\n".join(lines + ["};", ""])
+
+
+def masks():
+    """Bit k of the index fills byte k."""
+    lines = ["\nconst uint64_t sl__grid_masks[256] = {"]
+    for at in range(0, 256, 4):
+        row = (sum(255 << 8 * k for k in range(8) if i >> k & 1) for i in range(at, at + 4))
+        lines.append("    " + ", ".join(f"0x{word:016x}" for word in row) + ",")
+    return "\n".join(lines + ["};", ""])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", default="src/kernels/grid_tables.c", type=pathlib.Path)
     args = parser.parse_args()
     names = ["IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S"]
-    args.o.write_text(HEAD + "".join(map(table, names)))
+    args.o.write_text(HEAD + signs() + masks() + "".join(map(table, names)))
 
 
 if __name__ == "__main__":

@@ -18,15 +18,6 @@ static uint32_t load_u32(const uint8_t *p) {
     return v;
 }
 
-/* Seven signs are stored; the eighth makes the number of negative ones even. */
-static uint8_t eight_signs(uint32_t seven) {
-    uint32_t parity = seven;
-    parity ^= parity >> 4;
-    parity ^= parity >> 2;
-    parity ^= parity >> 1;
-    return (uint8_t)(seven | (parity & 1u) << 7);
-}
-
 static int8_t odd(uint32_t half) {
     return (int8_t)(2 * half + 1);
 }
@@ -40,7 +31,7 @@ static void nibble_scales(sl__grid_block *out, const uint8_t *bytes) {
 /* Signs and scale of 32 numbers in one word. */
 static void word_signs(sl__grid_block *out, int32_t i, uint32_t word) {
     for (int32_t k = 0; k < 4; k++)
-        out->signs[4 * i + k] = eight_signs(word >> 7 * k & 127u);
+        out->signs[4 * i + k] = sl__grid_signs[word >> 7 * k & 127u];
     out->scale[2 * i] = out->scale[2 * i + 1] = odd(word >> 28);
 }
 
@@ -62,7 +53,7 @@ static void decode_iq2_xs(sl__grid_block *out, const uint8_t *block) {
     for (int32_t i = 0; i < 32; i++) {
         const uint32_t word = load_u16(block + 2 + 2 * i);
         out->magnitudes[i] = sl__grid_iq2_xs[word & 511u];
-        out->signs[i] = eight_signs(word >> 9);
+        out->signs[i] = sl__grid_signs[word >> 9];
     }
     nibble_scales(out, block + 66);
     out->d *= 0.125f;
@@ -124,12 +115,6 @@ void sl__grid_block_decode(sl__format format, sl__grid_block *out, const uint8_t
 
 #define EACH_BYTE 0x0101010101010101u
 
-/* Bit k of signs fills byte k. */
-static uint64_t byte_mask(uint8_t signs) {
-    const uint64_t one_bit_each = signs * EACH_BYTE & 0x8040201008040201u;
-    return ((one_bit_each + 0x7f * EACH_BYTE) >> 7 & EACH_BYTE) * 0xff;
-}
-
 void sl__grid_unit_decode(sl__format format, sl__grid_unit *out, const uint8_t *unit) {
     const size_t bytes = sl__format_row_bytes(format, 256);
     for (int32_t r = 0; r < SL_PANEL_ROWS; r++) {
@@ -139,7 +124,7 @@ void sl__grid_unit_decode(sl__format format, sl__grid_unit *out, const uint8_t *
         for (int32_t i = 0; i < 16; i++)
             out->sub.scale[i * SL_PANEL_ROWS + r] = block.scale[i];
         for (int32_t i = 0; i < 32; i++) { /* 64 - m, plus 2 m where positive: no byte carries */
-            const uint64_t m = block.magnitudes[i], negative = byte_mask(block.signs[i]);
+            const uint64_t m = block.magnitudes[i], negative = sl__grid_masks[block.signs[i]];
             const uint64_t eight = SL_GRID_BIAS * EACH_BYTE - m + (2 * m & ~negative);
             uint8_t *two_groups = out->quants + 2 * i * 64 + 4 * r;
             memcpy(two_groups, &eight, 4);

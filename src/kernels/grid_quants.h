@@ -11,6 +11,8 @@
 
 extern const uint64_t sl__grid_iq2_xxs[256], sl__grid_iq2_xs[512], sl__grid_iq2_s[1024];
 extern const uint32_t sl__grid_iq3_xxs[256], sl__grid_iq3_s[512];
+extern const uint8_t sl__grid_signs[128];  /* seven stored signs: all eight */
+extern const uint64_t sl__grid_masks[256]; /* eight signs: 0xff bytes where negative */
 
 /* One block of 256 numbers: number c is d * scale[c / 16] * (+-) byte c % 8 of
  * magnitudes[c / 8], negative if bit c % 8 of signs[c / 8] is set. */
