@@ -52,7 +52,7 @@ uint8_t slp__node_class(const slp_draft_node *node) {
 static double built_in(int32_t kind) {
     static const double at_one[AGREEMENTS] = {0.25, 0.15, 0.25, 0.5, 0.4, 0.7};
     const double low = at_one[kind % AGREEMENTS];
-    const double longer = kind / AGREEMENTS; /* 0 .. 4 tokens of match beyond one */
+    const int32_t longer = kind / AGREEMENTS; /* 0 .. 4 tokens of match beyond one */
     return low + (0.95 - low) * longer / (longer + 4);
 }
 

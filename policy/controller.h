@@ -89,7 +89,6 @@ typedef struct slp__ledger {
     double plain_time[SLP__PLAIN_TIMES];
     int32_t plain_times, plain_slot;
     int64_t plain_age; /* iterations since the last plain one           */
-    double recent_tokens, recent_plains;
     double elapsed_ns;
 
     /* the draft of this iteration, or of the last one */

@@ -7,9 +7,8 @@
  *  2. A draft arrives. survival(i) = product of the chances of nodes 0 .. i (acceptance.c),
  *     ratio(r) = time of r rows (cost.c).
  *  3. Marginal rule: choose the K that maximises
- *         sum of survival over K nodes - rate * (ratio(K + 1) - 1),
- *     tokens gained minus the tokens that the same time brings elsewhere. rate >= 1 is what
- *     this request lately made of a plain iteration's time. Equal: the smaller K.
+ *         sum of survival over K nodes - (ratio(K + 1) - 1),
+ *     tokens gained minus the tokens of plain decoding in the same time. Equal: the smaller K.
  *  4. The ledger. loss = sum over iterations with K > 0 of (time - tokens * t_plain), time
  *     being the longer of measured and expected;
  *     limit = e * (time elapsed + 100 t_plain). Only those K compete in 3 for which
@@ -24,10 +23,6 @@
 
 static const int64_t plain_age_max = 64; /* a fresh t_plain costs one draft, 1-2% of them */
 static const double grace_tokens = 100;  /* e of this many tokens may be lost at once     */
-
-/* The rate: about the last 32 iterations, and 16 of a request at rate 1. */
-static const double rate_keep = 1 - 1 / 32.0;
-static const double rate_weight = 16;
 
 static void plan(slp_controller *ctl, int32_t k, slp_phase phase, slp_reason reason) {
     ctl->plan.draft_tokens = k;
@@ -59,11 +54,6 @@ static double loss_max(const slp_controller *ctl) {
     return e * (ctl->u.ledger.elapsed_ns + grace_tokens * ctl->stats.plain_ns);
 }
 
-static double recent_rate(const slp__ledger *l) {
-    const double rate = (l->recent_tokens + rate_weight) / (l->recent_plains + rate_weight);
-    return rate > 1 ? rate : 1;
-}
-
 /* Rules 2 to 4. */
 static void choose(slp_controller *ctl) {
     slp__ledger *l = &ctl->u.ledger;
@@ -72,7 +62,6 @@ static void choose(slp_controller *ctl) {
     slp__cost_curve(&l->cost, l->n_nodes + 1, ratio);
     s->loss_max_ns = loss_max(ctl);
     const double room = (s->loss_max_ns - s->loss_ns) / s->plain_ns;
-    const double rate = recent_rate(l);
     double survival = 1, tokens = 1, best = 0, best_allowed = 0;
     int32_t k = 0, wanted = 0;
 
@@ -81,7 +70,7 @@ static void choose(slp_controller *ctl) {
         const double more = ratio[i + 2] - 1;
         survival *= slp__accept_chance(l, i);
         tokens += survival;
-        const double net = tokens - 1 - rate * more;
+        const double net = tokens - 1 - more;
         if (net > best) {
             best = net;
             wanted = i + 1;
@@ -157,15 +146,12 @@ void slp__ledger_observe(slp_controller *ctl, const slp_step *step, double total
     l->asked = 0;
     l->elapsed_ns += total_ns;
     l->plain_age++;
-    l->recent_tokens = l->recent_tokens * rate_keep + step->emitted;
     learn_acceptance(l, step);
     if (step->drafted == 0) {
-        l->recent_plains = l->recent_plains * rate_keep + 1;
         add_plain_time(ctl, (double)step->pass_ns + (double)step->other_ns);
     } else {
         const int32_t rows = step->drafted + 1;
         const double ratio = total_ns / plain_ns;
-        l->recent_plains = l->recent_plains * rate_keep + l->expected_ratio;
         slp__cost_learn(&l->cost, rows, ratio, l->expected_ratio);
         if (l->ran[rows] < UINT16_MAX) l->ran[rows]++;
         /* A pass that was shorter than usual was lucky: its usual time is what it costs. */
