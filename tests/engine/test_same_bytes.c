@@ -100,7 +100,7 @@ typedef struct way {
 
 static const way plain = {"off", -1, 2, 5, {SL_BUDGET_OFF, 0}, 1, NULL};
 
-/* number 0 .. 15: static:K for K = 1 .. 16; then cascade and others. */
+/* number 0 .. 15: static:K for K = 1 .. 16; then cascade, ledger and others. */
 static way draw_way(check_random *r, int32_t number, const sl_model_facts *facts) {
     way w = plain;
     (void)snprintf(w.policy, sizeof w.policy, "cascade");
@@ -114,6 +114,8 @@ static way draw_way(check_random *r, int32_t number, const sl_model_facts *facts
         (void)snprintf(w.policy, sizeof w.policy, "off");
         w.budget = (sl_budget){SL_BUDGET_SUBSTITUTE, facts->experts_per_token};
     }
+    if (number >= 20) /* by the book, and with a loss allowed that keeps it drafting */
+        (void)snprintf(w.policy, sizeof w.policy, number == 20 ? "ledger" : "ledger:100%%");
     if (number < 19 && check_below(r, 5) == 0) /* a budget that allows everything */
         w.budget = (sl_budget){check_below(r, 2) ? SL_BUDGET_SUBSTITUTE : SL_BUDGET_TRUNCATE,
                                facts->experts};
@@ -180,7 +182,7 @@ static void tell(const totals *t) {
 /* Each request under n_ways ways; the ways follow one another from request to request. */
 static totals try_requests(const sl_model *model, int32_t n_requests, int32_t n_ways,
                            uint64_t seed) {
-    enum { WAYS = 20 };
+    enum { WAYS = 22 };
     check_random r = {.seed = seed};
     totals t = {0};
     request *q = malloc(sizeof *q);
