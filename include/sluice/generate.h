@@ -63,9 +63,10 @@ typedef struct sl_generate_params {
     float spec_loss_max;     /* ledger: most a request may lose against plain decoding, as a share
                                 of its time, 0 .. 1; negative (default): the policy's, 0.01 */
     int32_t draft_max;       /* most drafted rows per pass, 0 .. SL_DRAFT_MAX; -1: the policy's */
-    int32_t ngram_min;       /* shortest and longest suffix match, 1 .. 16; default 2, 5 */
-    int32_t ngram_max;
-    sl_budget budget; /* default off                                           */
+    int32_t ngram_min;       /* shortest suffix match, 1 .. 16; 0 (default): the policy's,
+                                1 under ledger and 2 under the others                 */
+    int32_t ngram_max;       /* longest, ngram_min .. 16; default 5                   */
+    sl_budget budget;        /* default off                                           */
 
     /* Emitted text, whole UTF-8 characters only (bytes that are no UTF-8 pass through
      * once that is certain), at most one call per emitted token. Non-zero stops. */

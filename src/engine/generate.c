@@ -40,9 +40,12 @@ sl_generate_params sl_generate_params_default(void) {
                                 .spec_policy = "cascade",
                                 .spec_loss_max = -1,
                                 .draft_max = -1,
-                                .ngram_min = 2,
                                 .ngram_max = 5};
 }
+
+/* Ledger judges every draft, so long ones and weak matches can only help it: the settings
+ * docs/policy.md was measured with. */
+enum { LEDGER_DRAFT_MAX = 15, LEDGER_NGRAM_MIN = 1, NGRAM_MIN = 2 };
 
 /* ---- checks ---- */
 
@@ -59,9 +62,10 @@ static sl_status policy_config(const sl_generate_params *p, slp_config *cfg, sl_
                         text ? text : "", policy_error.text);
     if (p->spec_loss_max >= 0)
         cfg->ledger.loss_max_permille = (int32_t)lroundf(p->spec_loss_max * 1000);
-    if (p->draft_max < 0)
-        cfg->draft_tokens_max =
-            cfg->policy == SLP_POLICY_STATIC ? cfg->static_draft_tokens : wanted;
+    if (p->draft_max < 0 && cfg->policy == SLP_POLICY_STATIC)
+        cfg->draft_tokens_max = cfg->static_draft_tokens;
+    else if (p->draft_max < 0)
+        cfg->draft_tokens_max = cfg->policy == SLP_POLICY_LEDGER ? LEDGER_DRAFT_MAX : wanted;
     return SL_OK;
 }
 
@@ -91,7 +95,8 @@ sl_status sl_generate_check(const sl_model *model, const sl_generate_params *p, 
     if (!(p->spec_loss_max <= 1))
         return sl__fail(err, SL_E_ARG, SL_NOWHERE, "largest loss %g, expected 0 .. 1",
                         (double)p->spec_loss_max);
-    if (p->ngram_min < 1 || p->ngram_max > SL_NGRAM_LENGTH_MAX || p->ngram_min > p->ngram_max)
+    if (p->ngram_min < 0 || p->ngram_max < 1 || p->ngram_max > SL_NGRAM_LENGTH_MAX ||
+        p->ngram_min > p->ngram_max)
         return sl__fail(err, SL_E_ARG, SL_NOWHERE,
                         "n-gram lengths %d .. %d, expected 1 <= shortest <= longest <= %d",
                         p->ngram_min, p->ngram_max, SL_NGRAM_LENGTH_MAX);
@@ -207,11 +212,15 @@ static void plan_request(request *q, sl__plan *plan, size_t token_bytes_max, voi
     char *text = sl__plan_take(plan, text_bytes, 1);
     if (text) sl__text_stream_init(&q->text, text, text_bytes, p->stop, p->n_stop);
     if (q->policy_cfg.policy == SLP_POLICY_OFF) return;
+    int32_t shortest = p->ngram_min;
+    if (shortest == 0)
+        shortest = q->policy_cfg.policy == SLP_POLICY_LEDGER ? LEDGER_NGRAM_MIN : NGRAM_MIN;
+    const int32_t longest = sl__max_i32(p->ngram_max, shortest);
     /* The newest token is known before there is room to evaluate it: one more. */
     const int32_t context = sl_session_context(q->session) + 1;
     q->ngram = sl__plan_take(plan, 1, sizeof *q->ngram);
-    *ngram_memory = sl__plan_take(plan, sl__ngram_bytes(context, p->ngram_min, p->ngram_max), 1);
-    if (q->ngram) sl__ngram_init(q->ngram, *ngram_memory, context, p->ngram_min, p->ngram_max);
+    *ngram_memory = sl__plan_take(plan, sl__ngram_bytes(context, shortest, longest), 1);
+    if (q->ngram) sl__ngram_init(q->ngram, *ngram_memory, context, shortest, longest);
 }
 
 static sl_status set_up(request *q, sl__block *block) {
