@@ -184,7 +184,7 @@ static bool parse_options(const cli_command *self, run_options *o, int argc, cha
         CLI_INT("--spec-draft-n-max --draft-max", "K", &p->draft_max, -1, SL_DRAFT_MAX,
                 "most drafted tokens per pass; -1: the policy's choice"),
         CLI_INT("--spec-ngram-min", "N", &p->ngram_min, 0, 16,
-                "shortest match that is drafted from; 0: 1 under ledger, else 2"),
+                "shortest match to draft from; 0: 1 under ledger, else 2"),
         CLI_INT("--spec-ngram-max", "N", &p->ngram_max, 1, 16, "longest match looked for"),
         CLI_CUSTOM("--spec-trace", "FILE", &o->trace_path, parse_output_path,
                    "write one JSON object per iteration"),

@@ -130,7 +130,7 @@ BAD_VALUES = [  # flag, value, what the message must say besides both
     ("--spec-policy", "static:65", "0 .. 64"),
     ("--spec-draft-n-max", "65", "-1 .. 64"),
     ("--draft-max", "x", "-1 .. 64"),
-    ("--spec-ngram-min", "0", "1 .. 16"),
+    ("--spec-ngram-min", "-1", "0 .. 16"),
     ("--spec-ngram-max", "17", "1 .. 16"),
     ("--expert-budget", "moespec", "moespec:B"),
     ("--expert-budget", "moespec:", "moespec:B"),
