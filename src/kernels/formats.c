@@ -177,7 +177,8 @@ static void grid_to_float(sl__format format, float *out, const uint8_t *bytes) {
     sl__grid_block_decode(format, &block, bytes);
     for (int32_t c = 0; c < 256; c++) {
         const int32_t magnitude = (int32_t)(block.magnitudes[c / 8] >> c % 8 * 8 & 255);
-        const float scale = block.d * (float)block.scale[c / 16];
+        const int32_t part = c / 16;
+        const float scale = block.d * (float)block.scale[part];
         out[c] = scale * (float)(bit(block.signs, c) ? -magnitude : magnitude);
     }
 }

@@ -76,6 +76,7 @@ typedef enum sl__format {
     SL_FORMAT_MAP(X)
 #undef X
 } sl__format;
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): a sum of ones */
 #define X(NAME, name, columns, bytes) +1
 enum { SL_FORMATS = 0 SL_FORMAT_MAP(X) };
 #undef X

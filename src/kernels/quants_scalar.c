@@ -80,7 +80,7 @@ static void decode_grid(sl__format format, block *out, const uint8_t *unit, int3
         out->q[i] = row.signs[c / 8] >> c % 8 & 1 ? -magnitude : magnitude;
     }
     for (int32_t h = 0; h < 2; h++)
-        out->sub_scale[h] = row.scale[2 * s + h];
+        out->sub_scale[h] = (int32_t)row.scale[2 * s + h];
     out->scale = row.d;
     out->min = 0;
 }
@@ -106,7 +106,7 @@ static void decode(sl__format format, block *out, const uint8_t *unit, int32_t s
     if (sl__format_has_halves(format)) {
         for (int32_t h = 0; h < 2; h++) {
             const int32_t at = (2 * s + h) * SL_PANEL_ROWS + j;
-            out->sub_scale[h] = sub.scale[at];
+            out->sub_scale[h] = (int32_t)sub.scale[at];
             out->sub_min[h] = sl__format_has_min(format) ? sub.min[at] : 0;
         }
         return;

@@ -95,19 +95,17 @@ ALWAYS_INLINE int groups_per_sum(const sl__format f) {
     case SL_FORMAT_Q8_0:
     case SL_FORMAT_IQ4_NL:
     case SL_FORMAT_IQ4_XS:
-        return 1; /* 128 */
     case GRID:
-        return 1; /* 126 */
+        return 1; /* 128, and 126 of the grids */
     case SL_FORMAT_Q6_K:
         return 2; /* 63 */
     case SL_FORMAT_Q2_K:
     case SL_FORMAT_Q3_K:
-        return 4; /* 7, and each half has its own scale */
     case SL_FORMAT_Q5_0:
     case SL_FORMAT_Q5_1:
     case SL_FORMAT_Q5_K:
     case SL_FORMAT_MXFP4:
-        return 4; /* 31, 24 */
+        return 4; /* 31 at most; of the first two each half of a block has its own scale */
     default:
         return 8; /* 15 */
     }
