@@ -110,8 +110,9 @@ typedef struct sl_row {
  *
  * Returns SL_OK, or with nothing evaluated: SL_E_ARG (n_rows not in 1 .. batch, a
  * bad id, parent or budget, too many rows wanting logits), SL_E_CONTEXT (a row would
- * lie beyond the context). SL_E_NUMBER: a router or the head produced a number that
- * is not finite; err names layer and row, and nothing is committed.
+ * lie beyond the context). SL_E_NUMBER: a router met a number that is not finite; err
+ * names layer and position, and nothing is committed. (Logits that are not finite are
+ * sl_sample()'s to notice.)
  * No allocation. Time: about (distinct expert bytes + KV bytes) / memory bandwidth. */
 SL_API SL_MUST_USE sl_status sl_session_forward(sl_session *session, const sl_row *rows,
                                                 int32_t n_rows, float *logits,
