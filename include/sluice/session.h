@@ -44,8 +44,7 @@ typedef struct sl_session_params {
 
 SL_API sl_session_params sl_session_params_default(void);
 
-/* Where the time of passes went, and what they touched. Sums since the session was
- * opened, except where a pass is named; the caller takes differences. */
+/* Where the time of one pass went, and what it touched. */
 typedef struct sl_pass_report {
     int32_t rows;                 /* rows of this pass                                  */
     int32_t expert_rows;          /* rows x layers x experts_per_token it routed        */
