@@ -16,7 +16,7 @@
 #include "message.h"
 #include "options.h"
 #include "progress.h"
-#include "sluice/generate.h"
+#include "request_options.h"
 #include "summary.h"
 #include "trace.h"
 
@@ -28,12 +28,8 @@ typedef struct run_options {
     const char *file;
     const char *system;
     bool raw;
-    bool ignore_eos;
     bool quiet;
-    cli_list stop;
-    int64_t seed;
-    int spec_type; /* sl_spec_type */
-    sl_generate_params params;
+    cli_request request;
     const char *trace_path;
     const char *stats_path;
 } run_options;
@@ -54,75 +50,11 @@ typedef struct run_state { /* what the callbacks share; everything is released b
 
 /* ---- options ------------------------------------------------------------------- */
 
-/* The policy library has the last word on options after the colon; its name and K are
- * checked here, before a model is loaded. */
-static const char *parse_policy(const char *value, void *target) {
-    static const char expected[] = "off, static:K with K in 0 .. 64, cascade or ledger";
-    int64_t k;
-    if (strncmp(value, "static:", 7) == 0) {
-        if (!cli_parse_int64(value + 7, &k) || k < 0 || k > SL_DRAFT_MAX) return expected;
-    } else if (strcmp(value, "off") != 0 && strcmp(value, "cascade") != 0 &&
-               strncmp(value, "cascade:", 8) != 0 && strcmp(value, "ledger") != 0) {
-        return expected;
-    }
-    *(const char **)target = value;
-    return NULL;
-}
-
-/* "1%" or "0.5": a percentage, to a share. */
-static const char *parse_loss(const char *value, void *target) {
-    char number[16];
-    double percent;
-    const size_t n = strcspn(value, "%");
-    if (n >= sizeof number || (value[n] == '%' && value[n + 1] != '\0')) return "0% .. 100%";
-    memcpy(number, value, n);
-    number[n] = '\0';
-    if (!cli_parse_double(number, &percent) || !(percent >= 0 && percent <= 100))
-        return "0% .. 100%";
-    *(float *)target = (float)(percent / 100);
-    return NULL;
-}
-
-/* off | moespec:B[,substitute|truncate] */
-static const char *parse_budget(const char *value, void *target) {
-    static const char expected[] = "off or moespec:B[,substitute|truncate], B experts per layer";
-    sl_budget *budget = target;
-    char number[12];
-    int64_t experts;
-    if (strcmp(value, "off") == 0) {
-        *budget = (sl_budget){SL_BUDGET_OFF, 0};
-        return NULL;
-    }
-    if (strncmp(value, "moespec:", 8) != 0) return expected;
-    value += 8;
-    const size_t n = strcspn(value, ",");
-    if (n >= sizeof number) return expected;
-    memcpy(number, value, n);
-    number[n] = '\0';
-    if (!cli_parse_int64(number, &experts) || experts < 1 || experts > INT32_MAX) return expected;
-
-    sl_budget_mode mode = SL_BUDGET_SUBSTITUTE;
-    if (strcmp(value + n, ",truncate") == 0)
-        mode = SL_BUDGET_TRUNCATE;
-    else if (value[n] != '\0' && strcmp(value + n, ",substitute") != 0)
-        return expected;
-    *budget = (sl_budget){mode, (int32_t)experts};
-    return NULL;
-}
-
 static const char *parse_output_path(const char *value, void *target) {
     if (value[0] == '\0' || strcmp(value, "-") == 0)
         return "a file (standard output carries the text; /dev/stderr works)";
     *(const char **)target = value;
     return NULL;
-}
-
-static run_options run_defaults(void) {
-    const sl_generate_params params = sl_generate_params_default();
-    return (run_options){.engine = cli_engine_default(),
-                         .seed = -1,
-                         .spec_type = (int)params.spec_type,
-                         .params = params};
 }
 
 static const char notes[] =
@@ -132,10 +64,6 @@ static const char notes[] =
 
 static bool parse_options(const cli_command *self, run_options *o, int argc, char **argv,
                           int *exit_code) {
-    static const cli_choice spec_types[] = {
-        {"none", SL_SPEC_NONE}, {"ngram-simple", SL_SPEC_NGRAM}, {"ngram", SL_SPEC_NGRAM}, {0}};
-    sl_generate_params *p = &o->params;
-    sl_sampling *s = &p->sampling;
     const cli_option options[] = {
         CLI_HEADING("Prompt"),
         CLI_TEXT("-p --prompt", "TEXT", &o->prompt,
@@ -155,73 +83,26 @@ static bool parse_options(const cli_command *self, run_options *o, int argc, cha
         CLI_OPTION_ISA(&o->engine),
         CLI_OPTION_LAYOUT(&o->engine),
         CLI_HEADING("Output"),
-        CLI_INT("-n --predict --n-predict", "N", &p->max_tokens, -1, INT32_MAX,
-                "tokens to generate; -1: until the model ends its turn\n"
-                "or the context is full"),
-        CLI_LIST("-r --reverse-prompt", "TEXT", &o->stop, "stop before this text (up to 16 times)"),
-        CLI_FLAG("--ignore-eos", &o->ignore_eos, "never choose an end-of-generation token"),
+        CLI_OPTIONS_STOPPING(&o->request),
         CLI_FLAG("-q --quiet", &o->quiet, "no summary"),
         CLI_CUSTOM("--stats-json", "FILE", &o->stats_path, parse_output_path,
                    "write the summary as JSON"),
-        CLI_HEADING("Sampling"),
-        CLI_FLOAT("--temp", "T", &s->temperature, 0, 1e6,
-                  "temperature; 0: always the likeliest token"),
-        CLI_INT("--top-k", "N", &s->top_k, 0, INT32_MAX, "choose among the N likeliest; 0: all"),
-        CLI_FLOAT_ABOVE("--top-p", "P", &s->top_p, 0, 1,
-                        "choose among the likeliest with this mass; 1: all"),
-        CLI_FLOAT("--min-p", "P", &s->min_p, 0, 1,
-                  "drop tokens below P times the likeliest; 0: none"),
-        CLI_INT64("-s --seed", "N", &o->seed, -1, (double)INT64_MAX,
-                  "seed of the choices; -1: a new one, shown in the summary"),
-        CLI_HEADING("Speculation"),
-        CLI_CHOICE("--spec-type", "TYPE", &o->spec_type, spec_types, "drafter"),
-        CLI_CUSTOM("--spec-policy", "POLICY", &p->spec_policy, parse_policy,
-                   "how many drafted tokens to verify: off, static:K, or\n"
-                   "what pays: cascade by trials, ledger row by row\n"
-                   "(default cascade)"),
-        CLI_CUSTOM("--spec-loss-max", "PERCENT", &p->spec_loss_max, parse_loss,
-                   "ledger: the most speculation may cost a request (default 1%)"),
-        CLI_INT("--spec-draft-n-max --draft-max", "K", &p->draft_max, -1, SL_DRAFT_MAX,
-                "most drafted tokens per pass; -1: the policy's choice"),
-        CLI_INT("--spec-ngram-min", "N", &p->ngram_min, 0, 16,
-                "shortest match to draft from; 0: 1 under ledger, else 2"),
-        CLI_INT("--spec-ngram-max", "N", &p->ngram_max, 1, 16, "longest match looked for"),
+        CLI_OPTIONS_SAMPLING(&o->request),
+        CLI_OPTIONS_SPECULATION(&o->request),
         CLI_CUSTOM("--spec-trace", "FILE", &o->trace_path, parse_output_path,
                    "write one JSON object per iteration"),
-        CLI_CUSTOM("--expert-budget", "MODE", &p->budget, parse_budget,
-                   "experts a verification pass may use, LOSSY: off or\n"
-                   "moespec:B[,substitute|truncate] (default off)"),
     };
     return cli_parse(self, options, CLI_COUNT(options), argc, argv, exit_code);
 }
 
 /* What no single option can be blamed for. CLI_OK or CLI_USAGE. */
-static int check_options(const run_options *o) {
-    const sl_generate_params *p = &o->params;
-    if (p->ngram_min > p->ngram_max) {
-        cli_complain("--spec-ngram-min %d: expected at most --spec-ngram-max, which is %d",
-                     (int)p->ngram_min, (int)p->ngram_max);
-        return CLI_USAGE;
-    }
+static int check_options(run_options *o) {
     if (o->raw && o->system) {
         cli_complain("-sys: expected no --raw, a system prompt needs the chat template");
         return CLI_USAGE;
     }
     if (o->system && cli_input_argument("-sys", o->system) != CLI_OK) return CLI_USAGE;
-    for (int32_t i = 0; i < o->stop.n; i++)
-        if (cli_input_argument("-r", o->stop.items[i]) != CLI_OK) return CLI_USAGE;
-    return CLI_OK;
-}
-
-/* A seed short enough to be typed again. */
-static int64_t random_seed(void) {
-    uint32_t seed = 0;
-    FILE *f = fopen("/dev/urandom", "rb");
-    if (f) {
-        if (fread(&seed, sizeof seed, 1, f) != 1) seed = 0;
-        (void)fclose(f);
-    }
-    return seed;
+    return cli_request_check(&o->request);
 }
 
 static int open_output(const char *path, FILE **out) {
@@ -292,11 +173,12 @@ static int tokenize(const run_options *o, run_state *st) {
  * trained for. */
 static int choose_context(const run_options *o, const run_state *st, int32_t *context) {
     const int32_t trained = sl_model_facts_of(st->model)->context_train;
-    const int64_t room = o->params.max_tokens >= 0 ? o->params.max_tokens : ROOM_DEFAULT;
+    const int64_t room =
+        o->request.params.max_tokens >= 0 ? o->request.params.max_tokens : ROOM_DEFAULT;
     const int64_t needed = st->n_tokens + room;
     *context =
         o->engine.context > 0 ? o->engine.context : (int32_t)(needed < trained ? needed : trained);
-    if (st->n_tokens >= *context && o->params.max_tokens != 0) {
+    if (st->n_tokens >= *context && o->request.params.max_tokens != 0) {
         cli_complain("%s: the prompt has %d tokens, expected fewer than the context's %d (-c; the "
                      "model was trained for %d)",
                      st->input.name, (int)st->n_tokens, (int)*context, (int)trained);
@@ -343,11 +225,7 @@ static void on_prompt(void *user, int32_t done, int32_t total) {
 static int generate(run_options *o, run_state *st) {
     sl_error err = {SL_OK, SL_NOWHERE, ""};
     sl_generate_stats stats;
-    sl_generate_params *p = &o->params;
-    p->ignore_eos = o->ignore_eos;
-    p->stop = o->stop.items;
-    p->n_stop = o->stop.n;
-    p->spec_type = (sl_spec_type)o->spec_type;
+    sl_generate_params *p = &o->request.params;
     p->on_text = on_text;
     p->on_prompt = on_prompt;
     p->on_iteration = st->trace ? on_iteration : NULL;
@@ -382,14 +260,12 @@ static int generate(run_options *o, run_state *st) {
 }
 
 static int run(const cli_command *self, int argc, char **argv) {
-    run_options o = run_defaults();
+    run_options o = {.engine = cli_engine_default(), .request = cli_request_default()};
     run_state st = {0};
     int code;
     if (!parse_options(self, &o, argc, argv, &code)) return code;
     code = check_options(&o);
     if (code != CLI_OK) return code;
-    if (o.seed < 0) o.seed = random_seed();
-    o.params.sampling.seed = (uint64_t)o.seed;
 
     code = cli_input_prompt(&st.input, o.prompt, o.file);
     if (code == CLI_OK) code = open_output(o.trace_path, &st.trace);

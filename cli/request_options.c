@@ -1,0 +1,101 @@
+/* request_options.c - from options to the parameters of a request. */
+#include "request_options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "input.h"
+#include "message.h"
+
+const cli_choice cli_spec_types[] = {
+    {"none", SL_SPEC_NONE}, {"ngram-simple", SL_SPEC_NGRAM}, {"ngram", SL_SPEC_NGRAM}, {0}};
+
+cli_request cli_request_default(void) {
+    const sl_generate_params params = sl_generate_params_default();
+    return (cli_request){.seed = -1, .spec_type = (int)params.spec_type, .params = params};
+}
+
+/* The policy library has the last word on options after the colon; its name and K are
+ * checked here, before a model is loaded. */
+const char *cli_parse_policy(const char *value, void *target) {
+    static const char expected[] = "off, static:K with K in 0 .. 64, cascade or ledger";
+    int64_t k;
+    if (strncmp(value, "static:", 7) == 0) {
+        if (!cli_parse_int64(value + 7, &k) || k < 0 || k > SL_DRAFT_MAX) return expected;
+    } else if (strcmp(value, "off") != 0 && strcmp(value, "cascade") != 0 &&
+               strncmp(value, "cascade:", 8) != 0 && strcmp(value, "ledger") != 0) {
+        return expected;
+    }
+    *(const char **)target = value;
+    return NULL;
+}
+
+/* "1%" or "0.5": a percentage, to a share. */
+const char *cli_parse_loss(const char *value, void *target) {
+    char number[16];
+    double percent;
+    const size_t n = strcspn(value, "%");
+    if (n >= sizeof number || (value[n] == '%' && value[n + 1] != '\0')) return "0% .. 100%";
+    memcpy(number, value, n);
+    number[n] = '\0';
+    if (!cli_parse_double(number, &percent) || !(percent >= 0 && percent <= 100))
+        return "0% .. 100%";
+    *(float *)target = (float)(percent / 100);
+    return NULL;
+}
+
+/* off | moespec:B[,substitute|truncate] */
+const char *cli_parse_budget(const char *value, void *target) {
+    static const char expected[] = "off or moespec:B[,substitute|truncate], B experts per layer";
+    sl_budget *budget = target;
+    char number[12];
+    int64_t experts;
+    if (strcmp(value, "off") == 0) {
+        *budget = (sl_budget){SL_BUDGET_OFF, 0};
+        return NULL;
+    }
+    if (strncmp(value, "moespec:", 8) != 0) return expected;
+    value += 8;
+    const size_t n = strcspn(value, ",");
+    if (n >= sizeof number) return expected;
+    memcpy(number, value, n);
+    number[n] = '\0';
+    if (!cli_parse_int64(number, &experts) || experts < 1 || experts > INT32_MAX) return expected;
+
+    sl_budget_mode mode = SL_BUDGET_SUBSTITUTE;
+    if (strcmp(value + n, ",truncate") == 0)
+        mode = SL_BUDGET_TRUNCATE;
+    else if (value[n] != '\0' && strcmp(value + n, ",substitute") != 0)
+        return expected;
+    *budget = (sl_budget){mode, (int32_t)experts};
+    return NULL;
+}
+
+/* A seed short enough to be typed again. */
+static int64_t random_seed(void) {
+    uint32_t seed = 0;
+    FILE *f = fopen("/dev/urandom", "rb");
+    if (f) {
+        if (fread(&seed, sizeof seed, 1, f) != 1) seed = 0;
+        (void)fclose(f);
+    }
+    return seed;
+}
+
+int cli_request_check(cli_request *r) {
+    sl_generate_params *p = &r->params;
+    if (p->ngram_min > p->ngram_max) {
+        cli_complain("--spec-ngram-min %d: expected at most --spec-ngram-max, which is %d",
+                     (int)p->ngram_min, (int)p->ngram_max);
+        return CLI_USAGE;
+    }
+    for (int32_t i = 0; i < r->stop.n; i++)
+        if (cli_input_argument("-r", r->stop.items[i]) != CLI_OK) return CLI_USAGE;
+    if (r->seed < 0) r->seed = random_seed();
+    p->sampling.seed = (uint64_t)r->seed;
+    p->ignore_eos = r->ignore_eos;
+    p->stop = r->stop.items;
+    p->n_stop = r->stop.n;
+    p->spec_type = (sl_spec_type)r->spec_type;
+    return CLI_OK;
+}

@@ -1,0 +1,70 @@
+/* request_options.h - the options of every command that generates: when to stop, how to
+ * sample, how to speculate. */
+#ifndef SL_CLI_REQUEST_OPTIONS_H
+#define SL_CLI_REQUEST_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "options.h"
+#include "sluice/generate.h"
+
+typedef struct cli_request {
+    sl_generate_params params; /* complete after cli_request_check(), callbacks aside */
+    cli_list stop;
+    bool ignore_eos;
+    int64_t seed;  /* -1: a new one */
+    int spec_type; /* sl_spec_type  */
+} cli_request;
+
+cli_request cli_request_default(void);
+
+/* What no single option can be blamed for, then params from the rest. CLI_OK, or CLI_USAGE
+ * after one line on stderr. The request must stay where it is: params point into it. */
+int cli_request_check(cli_request *r);
+
+extern const cli_choice cli_spec_types[];
+const char *cli_parse_policy(const char *value, void *target);
+const char *cli_parse_loss(const char *value, void *target);
+const char *cli_parse_budget(const char *value, void *target);
+
+/* Rows of a table (options.h). */
+#define CLI_OPTIONS_STOPPING(r)                                                                    \
+    CLI_INT("-n --predict --n-predict", "N", &(r)->params.max_tokens, -1, INT32_MAX,               \
+            "tokens to generate; -1: until the model ends its turn\n"                              \
+            "or the context is full"),                                                             \
+        CLI_LIST("-r --reverse-prompt", "TEXT", &(r)->stop,                                        \
+                 "stop before this text (up to 16 times)"),                                        \
+        CLI_FLAG("--ignore-eos", &(r)->ignore_eos, "never choose an end-of-generation token")
+#define CLI_OPTIONS_SAMPLING(r)                                                                    \
+    CLI_HEADING("Sampling"),                                                                       \
+        CLI_FLOAT("--temp", "T", &(r)->params.sampling.temperature, 0, 1e6,                        \
+                  "temperature; 0: always the likeliest token"),                                   \
+        CLI_INT("--top-k", "N", &(r)->params.sampling.top_k, 0, INT32_MAX,                         \
+                "choose among the N likeliest; 0: all"),                                           \
+        CLI_FLOAT_ABOVE("--top-p", "P", &(r)->params.sampling.top_p, 0, 1,                         \
+                        "choose among the likeliest with this mass; 1: all"),                      \
+        CLI_FLOAT("--min-p", "P", &(r)->params.sampling.min_p, 0, 1,                               \
+                  "drop tokens below P times the likeliest; 0: none"),                             \
+        CLI_INT64("-s --seed", "N", &(r)->seed, -1, (double)INT64_MAX,                             \
+                  "seed of the choices; -1: a new one, shown in the summary")
+#define CLI_OPTIONS_SPECULATION(r)                                                                 \
+    CLI_HEADING("Speculation"),                                                                    \
+        CLI_CHOICE("--spec-type", "TYPE", &(r)->spec_type, cli_spec_types, "drafter"),             \
+        CLI_CUSTOM("--spec-policy", "POLICY", &(r)->params.spec_policy, cli_parse_policy,          \
+                   "how many drafted tokens to verify: off, static:K, or\n"                        \
+                   "what pays: cascade by trials, ledger row by row\n"                             \
+                   "(default cascade)"),                                                           \
+        CLI_CUSTOM("--spec-loss-max", "PERCENT", &(r)->params.spec_loss_max, cli_parse_loss,       \
+                   "ledger: the most speculation may cost a request (default 1%)"),                \
+        CLI_INT("--spec-draft-n-max --draft-max", "K", &(r)->params.draft_max, -1, SL_DRAFT_MAX,   \
+                "most drafted tokens per pass; -1: the policy's choice"),                          \
+        CLI_INT("--spec-ngram-min", "N", &(r)->params.ngram_min, 0, 16,                            \
+                "shortest match to draft from; 0: 1 under ledger, else 2"),                        \
+        CLI_INT("--spec-ngram-max", "N", &(r)->params.ngram_max, 1, 16,                            \
+                "longest match looked for"),                                                       \
+        CLI_CUSTOM("--expert-budget", "MODE", &(r)->params.budget, cli_parse_budget,               \
+                   "experts a verification pass may use, LOSSY: off or\n"                          \
+                   "moespec:B[,substitute|truncate] (default off)")
+
+#endif
