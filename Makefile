@@ -45,7 +45,7 @@ format-check:
 	$(C_FILES) | xargs $(CLANG_FORMAT) --dry-run --Werror
 
 tidy: configure
-	git ls-files 'src/*.c' 'policy/*.c' 'cli/*.c' 'examples/*.c' | \
+	git ls-files 'src/*.c' 'policy/*.c' 'report/*.c' 'cli/*.c' 'examples/*.c' | \
 	    xargs -P $(JOBS) -n 4 $(CLANG_TIDY) -p $(BUILD) --quiet
 
 layers:

@@ -8,14 +8,16 @@ Bottom to top; a layer may include itself and what its row names:
 
     include/sluice   nothing but <stddef.h>, <stdint.h> and itself
     policy           a library of its own: nothing else of the tree, no clock, no heap
+    report           charts and pages: nothing else of the tree
     src/base         include/sluice
     src/runtime      base
     src/kernels      runtime, base
     src/model        kernels, runtime, base
     src/spec         base
     src/engine       all of src, and the policy library's public header
-    cli              include/sluice only; examples also the policy library's header
-    bench            that, and base, model and spec of src: it drafts without an engine
+    cli              include/sluice and report; examples include/sluice and the policy library's
+                     header
+    bench            all of these, and base, model and spec of src: it drafts without an engine
     tests            anything; tests/policy only the policy library's header
 
 Also: a library belongs to the folders that may use it; source files are at most 1500
@@ -35,6 +37,7 @@ PUBLIC, POLICY, POLICY_HEADER = "include/sluice", "policy", "policy/sluice_polic
 LAYERS = {
     PUBLIC: [],
     POLICY: [],
+    "report": [],
     "src/base": [PUBLIC],
     "src/runtime": [PUBLIC, "src/base"],
     "src/kernels": [PUBLIC, "src/base", "src/runtime"],
@@ -42,11 +45,11 @@ LAYERS = {
     "src/spec": [PUBLIC, "src/base"],
     "src/engine": [PUBLIC, "src/base", "src/runtime", "src/kernels", "src/model", "src/spec",
                    POLICY_HEADER],
-    "cli": [PUBLIC],
-    "bench": [PUBLIC, "src/base", "src/model", "src/spec", POLICY_HEADER],
+    "cli": [PUBLIC, "report"],
+    "bench": [PUBLIC, "report", "src/base", "src/model", "src/spec", POLICY_HEADER],
     "examples": [PUBLIC, POLICY_HEADER],
     "tests/policy": [POLICY_HEADER],
-    "tests": [PUBLIC, POLICY, "src", "cli"],
+    "tests": [PUBLIC, POLICY, "report", "src", "cli"],
 }
 
 # system header -> folders that may include it; headers that are not here are free
@@ -92,7 +95,7 @@ def layer_of(path):
 
 def resolve(path, name, known):
     """The project file an include means, or None for one of the system."""
-    places = [os.path.dirname(path), "include", "src", "policy", "tests"]
+    places = [os.path.dirname(path), "include", "src", "policy", "report", "tests"]
     for place in places:
         full = os.path.normpath(os.path.join(place, name)).replace(os.sep, "/")
         if full in known:
