@@ -1,8 +1,9 @@
 /* synth.h - model files of true size with random weights.
  *
  * For measuring: such a file reads, computes and speculates like the model it imitates,
- * and says nothing sensible. The header is `qwen3moe`, the vocabulary is made up, and
- * other programs that read GGUF load it too. */
+ * and says nothing sensible. The header is the model's own, except for OLMoE and gpt-oss,
+ * which get `qwen3moe`; the vocabulary is made up, and other programs that read GGUF load
+ * it too. */
 #ifndef SLUICE_SYNTH_H
 #define SLUICE_SYNTH_H
 
@@ -17,9 +18,9 @@ extern "C" {
 typedef struct sl_synth_params {
     const char *like; /* a name from sl_synth_like_name()                             */
     const char *type; /* a name from sl_synth_type_name(): of all large matrices; norms
-                         and routers are F32. q4_k_m is llama.cpp's mix of Q4_K and
-                         Q6_K. Where rows are not whole blocks of 256, the type that
-                         llama.cpp falls back to                                      */
+                         and routers are F32. q4_k_m, q5_k_m and mxfp4_moe are mixes,
+                         the types where llama.cpp's quantiser puts them. Where rows
+                         are not whole blocks, the type it falls back to              */
     int32_t layers;   /* 0: as many as the model has; else 1 .. 1024                  */
     uint64_t seed;    /* the same seed gives the same bytes                           */
     /* Called after every few MiB, and before the first; may be NULL. Non-zero stops. */

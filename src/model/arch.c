@@ -263,6 +263,31 @@ const sl__tensor_rule *sl__arch_rule(const sl__arch *arch, int32_t i) {
     return NULL;
 }
 
+int32_t sl__arch_dim(const sl_model_facts *f, sl__dim dim) {
+    switch (dim) {
+    case SL_DIM_WIDTH:
+        return f->width;
+    case SL_DIM_HEAD:
+        return f->head_dim;
+    case SL_DIM_QUERIES:
+        return f->heads * f->head_dim;
+    case SL_DIM_KEYS:
+        return f->kv_heads * f->head_dim;
+    case SL_DIM_EXPERTS:
+        return f->experts;
+    case SL_DIM_EXPERT_WIDTH:
+        return f->expert_width;
+    case SL_DIM_SHARED_WIDTH:
+        return f->shared_width;
+    case SL_DIM_DENSE_WIDTH:
+        return f->dense_width;
+    case SL_DIM_ONE:
+    case SL_DIM_NONE:
+        break;
+    }
+    return 1;
+}
+
 uint64_t sl__ffn_bytes(const sl__ffn *ffn) {
     if (ffn->up.n_out == 0) return 0;
     return sl__weight_matrix_bytes(&ffn->gate) + sl__weight_matrix_bytes(&ffn->up) +

@@ -109,6 +109,9 @@ typedef enum sl__dim {
     SL_DIM_DENSE_WIDTH,
 } sl__dim;
 
+/* The size; 1 for SL_DIM_NONE, too. */
+int32_t sl__arch_dim(const sl_model_facts *facts, sl__dim dim);
+
 typedef enum sl__presence {
     SL_IN_ALL,     /* every layer has it                       */
     SL_IN_EXPERTS, /* layers with routed experts have it       */

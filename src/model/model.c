@@ -30,31 +30,6 @@ static void copy_string(char *out, size_t size, sl__gguf_string s) {
 
 /* ---- tensors ---- */
 
-static int32_t dim_of(const sl_model_facts *f, sl__dim dim) {
-    switch (dim) {
-    case SL_DIM_WIDTH:
-        return f->width;
-    case SL_DIM_HEAD:
-        return f->head_dim;
-    case SL_DIM_QUERIES:
-        return f->heads * f->head_dim;
-    case SL_DIM_KEYS:
-        return f->kv_heads * f->head_dim;
-    case SL_DIM_EXPERTS:
-        return f->experts;
-    case SL_DIM_EXPERT_WIDTH:
-        return f->expert_width;
-    case SL_DIM_SHARED_WIDTH:
-        return f->shared_width;
-    case SL_DIM_DENSE_WIDTH:
-        return f->dense_width;
-    case SL_DIM_ONE:
-    case SL_DIM_NONE:
-        break;
-    }
-    return 1;
-}
-
 /* Old files hold every expert in a tensor of its own: "blk.0.ffn_up.7.weight". */
 static sl_status fail_missing(const sl__gguf *g, const char *name, sl_error *err) {
     char single[SL_GGUF_TENSOR_NAME_MAX + 1];
@@ -121,11 +96,11 @@ static sl_status bind_layer(sl_model *m, sl__plan *plan, const sl__arch *arch, i
         char name[SL_GGUF_TENSOR_NAME_MAX + 1];
         sl__arch_tensor_name(name, index, rule->suffix);
         void *field = (char *)&m->layers[index] + rule->offset;
-        const int32_t n_in = dim_of(&m->facts, rule->n_in);
+        const int32_t n_in = sl__arch_dim(&m->facts, rule->n_in);
         const sl_status status =
             rule->n_out == SL_DIM_NONE
                 ? bind_vector(m, plan, name, n_in, field, err)
-                : bind_matrix(m, plan, name, n_in, dim_of(&m->facts, rule->n_out),
+                : bind_matrix(m, plan, name, n_in, sl__arch_dim(&m->facts, rule->n_out),
                               rule->per_expert ? m->facts.experts : 1, field, err);
         if (status != SL_OK) return status;
     }

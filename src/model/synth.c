@@ -1,10 +1,14 @@
-/* synth.c - random weights under a qwen3moe header.
+/* synth.c - a model file of true size with random weights.
+ *
+ * What the file looks like is told by synth_shapes.c and by the architecture's own
+ * description (arch.h), whose tensors it gets. Here: the vocabulary, the spread of the
+ * weights, and the writing; synth_fill.c makes the blocks.
  *
  * Scales: every matrix W [n_in, n_out] has mean 0 and standard deviation gain / sqrt(n_in),
  * so that an input of unit variance, which is what a norm leaves, gives outputs of
- * deviation `gain`. Embeddings have deviation 1, norms are 1. With gain 1 inside, 2 for
- * the router and 4 for the logits, activations stay finite at any depth, the router has
- * preferences, and the logits have a spread worth sampling from.
+ * deviation `gain`. Embeddings have deviation 1, norms are 1, biases have 0.1. With gain 1
+ * inside, 2 for the router and 4 for the logits, activations stay finite at any depth, the
+ * router has preferences, and the logits have a spread worth sampling from.
  *
  * Speed: a tensor is cut from a pool of random blocks that is filled anew for each; every
  * chunk starts at a random block of the pool, so that no two experts are the same. */
@@ -23,75 +27,24 @@
 
 #include "base/base.h"
 #include "base/rng.h"
-#include "kernels/convert.h"
-#include "kernels/panel.h"
 #include "model/gguf_write.h"
+#include "model/synth_fill.h"
+#include "model/synth_shapes.h"
 #include "model/vocab_private.h"
 
 #define LAYERS_MAX 1024
+#define OUTER_MAX 8           /* tensors outside the layers */
 #define POOL_BYTES (8u << 20) /* at most; a whole number of blocks of any type */
 #define CHUNK_BYTES (1u << 20)
 
-typedef struct shape {
-    const char *name;
-    int32_t layers, width, heads, kv_heads, head_dim;
-    int32_t experts, experts_per_token, expert_width, feed_forward;
-    int32_t vocab, context;
-    float rope_base, rms_eps;
-} shape;
-
-static const shape shapes[] = {
-    {"olmoe-1b-7b", 16, 2048, 16, 16, 128, 64, 8, 1024, 1024, 50304, 4096, 1e4f, 1e-5f},
-    {"qwen3-30b-a3b", 48, 2048, 32, 4, 128, 128, 8, 768, 6144, 151936, 40960, 1e6f, 1e-6f},
-    {"tiny", 2, 256, 4, 2, 64, 16, 4, 64, 256, 512, 512, 1e4f, 1e-6f}, /* for trying out */
-};
-
-typedef struct type_row {
-    const char *name;
-    sl__tensor_type type;
-    uint32_t file_type;        /* general.file_type, as llama.cpp numbers it           */
-    sl__tensor_type some;      /* of output.weight, and of some layers' attn_v and
-                                  ffn_down, where llama.cpp's quantiser spends more    */
-    sl__tensor_type otherwise; /* of matrices whose rows are not whole blocks          */
-} type_row;
-
-static const type_row types[] = {
-#define ALL(name, type, file_type)                                                                 \
-    { name, type, file_type, type, type }
-#define ALL_256(name, type, file_type, otherwise)                                                  \
-    { name, type, file_type, type, otherwise }
-    ALL("f16", SL_TYPE_F16, 1),
-    ALL("q8_0", SL_TYPE_Q8_0, 7),
-    ALL("q4_0", SL_TYPE_Q4_0, 2),
-    {"q4_k_m", SL_TYPE_Q4_K, 15, SL_TYPE_Q6_K, SL_TYPE_Q5_0},
-    ALL("f32", SL_TYPE_F32, 0),
-    ALL("bf16", SL_TYPE_BF16, 32),
-    ALL("q4_1", SL_TYPE_Q4_1, 3),
-    ALL("q5_0", SL_TYPE_Q5_0, 8),
-    ALL("q5_1", SL_TYPE_Q5_1, 9),
-    ALL("iq4_nl", SL_TYPE_IQ4_NL, 25),
-    ALL("mxfp4", SL_TYPE_MXFP4, 38),
-    ALL_256("q2_k", SL_TYPE_Q2_K, 10, SL_TYPE_IQ4_NL),
-    ALL_256("q3_k", SL_TYPE_Q3_K, 11, SL_TYPE_IQ4_NL),
-    ALL_256("q4_k", SL_TYPE_Q4_K, 14, SL_TYPE_Q5_0),
-    ALL_256("q5_k", SL_TYPE_Q5_K, 16, SL_TYPE_Q5_1),
-    ALL_256("q6_k", SL_TYPE_Q6_K, 18, SL_TYPE_Q8_0),
-    ALL_256("iq4_xs", SL_TYPE_IQ4_XS, 30, SL_TYPE_IQ4_NL),
-    ALL_256("iq3_s", SL_TYPE_IQ3_S, 26, SL_TYPE_IQ4_NL),
-    ALL_256("iq3_xxs", SL_TYPE_IQ3_XXS, 23, SL_TYPE_IQ4_NL),
-    ALL_256("iq2_s", SL_TYPE_IQ2_S, 28, SL_TYPE_IQ4_NL),
-    ALL_256("iq2_xs", SL_TYPE_IQ2_XS, 20, SL_TYPE_IQ4_NL),
-    ALL_256("iq2_xxs", SL_TYPE_IQ2_XXS, 19, SL_TYPE_IQ4_NL),
-#undef ALL_256
-#undef ALL
-};
-
 const char *sl_synth_like_name(int32_t i) {
-    return i >= 0 && i < (int32_t)SL_COUNT(shapes) ? shapes[i].name : NULL;
+    const sl__synth_shape *shape = sl__synth_shape_at(i);
+    return shape ? shape->name : NULL;
 }
 
 const char *sl_synth_type_name(int32_t i) {
-    return i >= 0 && i < (int32_t)SL_COUNT(types) ? types[i].name : NULL;
+    const sl__synth_type *type = sl__synth_type_at(i);
+    return type ? type->name : NULL;
 }
 
 /* A tensor to be filled. */
@@ -104,14 +57,15 @@ typedef struct plan {
 
 typedef struct synth {
     const sl_synth_params *params;
-    const shape *shape;
-    size_t type; /* row of types */
-    int32_t layers;
+    const sl__synth_shape *shape;
+    const sl__synth_type *type;
+    sl_model_facts facts; /* the shape's, of as many layers as asked for */
     sl_error *err;
 
     sl__gguf_writer header;
-    plan *plans; /* [n_plans] */
+    plan *plans; /* [n_plans], room for plans_max */
     size_t n_plans;
+    size_t plans_max;
     unsigned char *pool; /* [POOL_BYTES] */
     char *partial;       /* path while writing */
     int fd;
@@ -148,7 +102,7 @@ static const char *spell_word(int32_t i, char out[WORD_MAX]) {
 
 static sl_status put_vocabulary(synth *s) {
     sl__gguf_writer *w = &s->header;
-    const int32_t n = s->shape->vocab, words = n - BYTES - CONTROLS;
+    const int32_t n = s->facts.vocab, words = n - BYTES - CONTROLS;
     char buffer[WORD_MAX];
     int32_t *kinds = malloc((size_t)n * sizeof *kinds);
     if (!kinds) return sl__fail(s->err, SL_E_NOMEM, SL_NOWHERE, "no memory for a vocabulary");
@@ -185,32 +139,19 @@ static sl_status put_vocabulary(synth *s) {
 /* ---- header ---- */
 
 static void put_facts(synth *s) {
-    const shape *m = s->shape;
     sl__gguf_writer *w = &s->header;
     char name[64];
-    (void)snprintf(name, sizeof name, "synthetic %s", m->name);
-    sl__gguf_put_str(w, "general.architecture", "qwen3moe");
+    (void)snprintf(name, sizeof name, "synthetic %s", s->shape->name);
+    sl__gguf_put_str(w, "general.architecture", s->shape->arch->name);
     sl__gguf_put_str(w, "general.name", name);
-    sl__gguf_put_u32(w, "general.file_type", types[s->type].file_type);
+    sl__gguf_put_u32(w, "general.file_type", s->type->file_type);
     sl__gguf_put_u32(w, "general.quantization_version", 2);
-    sl__gguf_put_u32(w, "qwen3moe.block_count", (uint32_t)s->layers);
-    sl__gguf_put_u32(w, "qwen3moe.context_length", (uint32_t)m->context);
-    sl__gguf_put_u32(w, "qwen3moe.embedding_length", (uint32_t)m->width);
-    sl__gguf_put_u32(w, "qwen3moe.feed_forward_length", (uint32_t)m->feed_forward);
-    sl__gguf_put_u32(w, "qwen3moe.attention.head_count", (uint32_t)m->heads);
-    sl__gguf_put_u32(w, "qwen3moe.attention.head_count_kv", (uint32_t)m->kv_heads);
-    sl__gguf_put_u32(w, "qwen3moe.attention.key_length", (uint32_t)m->head_dim);
-    sl__gguf_put_u32(w, "qwen3moe.attention.value_length", (uint32_t)m->head_dim);
-    sl__gguf_put_f32(w, "qwen3moe.attention.layer_norm_rms_epsilon", m->rms_eps);
-    sl__gguf_put_f32(w, "qwen3moe.rope.freq_base", m->rope_base);
-    sl__gguf_put_u32(w, "qwen3moe.expert_count", (uint32_t)m->experts);
-    sl__gguf_put_u32(w, "qwen3moe.expert_used_count", (uint32_t)m->experts_per_token);
-    sl__gguf_put_u32(w, "qwen3moe.expert_feed_forward_length", (uint32_t)m->expert_width);
+    sl__synth_put_shape(w, s->shape, &s->facts);
 }
 
 static void put_special_keys(synth *s) {
     sl__gguf_writer *w = &s->header;
-    const uint32_t end_of_text = (uint32_t)(s->shape->vocab - CONTROLS);
+    const uint32_t end_of_text = (uint32_t)(s->facts.vocab - CONTROLS);
     sl__gguf_put_u32(w, "tokenizer.ggml.eos_token_id", end_of_text + 2);
     sl__gguf_put_u32(w, "tokenizer.ggml.padding_token_id", end_of_text);
     sl__gguf_put_u32(w, "tokenizer.ggml.bos_token_id", end_of_text);
@@ -221,240 +162,107 @@ static void put_special_keys(synth *s) {
                      "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}");
 }
 
+/* ---- tensors ---- */
+
 /* One tensor [ne0, ne1, ne2], 1 where a dimension is not there. */
 static void put_tensor(synth *s, const char *name, sl__tensor_type type, float deviation,
                        int32_t ne0, int32_t ne1, int32_t ne2) {
     const int64_t ne[3] = {ne0, ne1, ne2};
     const int32_t n_dims = ne2 > 1 ? 3 : ne1 > 1 ? 2 : 1;
+    SL_ASSERT(s->n_plans < s->plans_max);
     const uint64_t offset = sl__gguf_put_tensor(&s->header, name, type, n_dims, ne);
     s->plans[s->n_plans++] = (plan){type, offset, s->header.data_size - offset, deviation};
-}
-
-static void put_layer_tensor(synth *s, int32_t layer, const char *name, sl__tensor_type type,
-                             float deviation, int32_t ne0, int32_t ne1, int32_t ne2) {
-    char full[SL_GGUF_TENSOR_NAME_MAX + 1];
-    (void)snprintf(full, sizeof full, "blk.%" PRId32 ".%s.weight", layer, name);
-    put_tensor(s, full, type, deviation, ne0, ne1, ne2);
 }
 
 static float deviation_for(int32_t n_in, float gain) {
     return gain / sqrtf((float)n_in);
 }
 
-#define TENSORS_OUTSIDE 3
-#define TENSORS_PER_LAYER 12
+#define DEVIATION_BIAS 0.1f
+#define DEVIATION_ONES 0.0f
 
-/* A matrix of the large ones; `some` as in type_row. */
-static sl__tensor_type type_of(const synth *s, int32_t n_in, bool some) {
-    const type_row *row = &types[s->type];
-    const sl__tensor_type type = some ? row->some : row->type;
-    const int32_t block = (int32_t)sl__tensor_type_find((uint32_t)type)->block_elements;
-    if (n_in % block == 0) return type;
-    return type == SL_TYPE_Q6_K ? SL_TYPE_Q8_0 : row->otherwise;
+static bool ends_in(const char *name, const char *end) {
+    const size_t n = strlen(name), n_end = strlen(end);
+    return n >= n_end && strcmp(name + n - n_end, end) == 0;
 }
 
-/* The layers to which llama.cpp's mixes give more bits: the first and the last eighth,
- * and every third between them. */
-static bool gets_more_bits(int32_t layer, int32_t layers) {
-    return layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2;
+static void put_vector(synth *s, const char *name, int32_t n) {
+    put_tensor(s, name, SL_TYPE_F32, ends_in(name, ".bias") ? DEVIATION_BIAS : DEVIATION_ONES, n, 1,
+               1);
 }
 
-static void put_layer(synth *s, int32_t l) {
-    const shape *m = s->shape;
-    const int32_t q_width = m->heads * m->head_dim, kv_width = m->kv_heads * m->head_dim;
-    const float inner = deviation_for(m->width, 1.0f);
-    const bool more = gets_more_bits(l, s->layers);
-    const sl__tensor_type type = type_of(s, m->width, false);
-
-    put_layer_tensor(s, l, "attn_norm", SL_TYPE_F32, 0.0f, m->width, 1, 1);
-    put_layer_tensor(s, l, "ffn_norm", SL_TYPE_F32, 0.0f, m->width, 1, 1);
-    put_layer_tensor(s, l, "attn_q", type, inner, m->width, q_width, 1);
-    put_layer_tensor(s, l, "attn_k", type, inner, m->width, kv_width, 1);
-    put_layer_tensor(s, l, "attn_v", type_of(s, m->width, more), inner, m->width, kv_width, 1);
-    put_layer_tensor(s, l, "attn_output", type_of(s, q_width, false), deviation_for(q_width, 1.0f),
-                     q_width, m->width, 1);
-    put_layer_tensor(s, l, "attn_q_norm", SL_TYPE_F32, 0.0f, m->head_dim, 1, 1);
-    put_layer_tensor(s, l, "attn_k_norm", SL_TYPE_F32, 0.0f, m->head_dim, 1, 1);
-    put_layer_tensor(s, l, "ffn_gate_inp", SL_TYPE_F32, deviation_for(m->width, 2.0f), m->width,
-                     m->experts, 1);
-    put_layer_tensor(s, l, "ffn_gate_exps", type, inner, m->width, m->expert_width, m->experts);
-    put_layer_tensor(s, l, "ffn_up_exps", type, inner, m->width, m->expert_width, m->experts);
-    put_layer_tensor(s, l, "ffn_down_exps", type_of(s, m->expert_width, more),
-                     deviation_for(m->expert_width, 1.0f), m->expert_width, m->width, m->experts);
+/* The tensor of a rule in a layer. Routers and gates stay F32, as in all files. */
+static void put_layer_tensor(synth *s, int32_t layer, const sl__tensor_rule *rule) {
+    const sl_model_facts *f = &s->facts;
+    char name[SL_GGUF_TENSOR_NAME_MAX + 1];
+    sl__arch_tensor_name(name, layer, rule->suffix);
+    const int32_t n_in = sl__arch_dim(f, rule->n_in), n_out = sl__arch_dim(f, rule->n_out);
+    if (rule->n_out == SL_DIM_NONE) {
+        put_vector(s, name, n_in);
+        return;
+    }
+    const bool router = rule->n_out == SL_DIM_EXPERTS;
+    const sl__tensor_type type =
+        router || rule->n_out == SL_DIM_ONE
+            ? SL_TYPE_F32
+            : sl__synth_matrix_type(s->type, f, rule->suffix, layer, n_in, rule->per_expert);
+    put_tensor(s, name, type, deviation_for(n_in, router ? 2.0f : 1.0f), n_in, n_out,
+               rule->per_expert ? f->experts : 1);
 }
 
-static void put_tensors(synth *s) {
-    const shape *m = s->shape;
-    put_tensor(s, "token_embd.weight", type_of(s, m->width, false), 1.0f, m->width, m->vocab, 1);
-    put_tensor(s, "output_norm.weight", SL_TYPE_F32, 0.0f, m->width, 1, 1);
-    put_tensor(s, "output.weight", type_of(s, m->width, true), deviation_for(m->width, 4.0f),
-               m->width, m->vocab, 1);
-    for (int32_t l = 0; l < s->layers; l++)
+static void put_layer(synth *s, int32_t layer) {
+    const sl__tensor_rule *rule;
+    for (int32_t i = 0; (rule = sl__arch_rule(s->shape->arch, i)) != NULL; i++)
+        if (rule->presence == SL_IF_THERE ? s->shape->biases
+                                          : sl__arch_rule_applies(rule, NULL, &s->facts, layer))
+            put_layer_tensor(s, layer, rule);
+}
+
+static void put_outer_matrix(synth *s, const char *name, float deviation) {
+    const sl_model_facts *f = &s->facts;
+    put_tensor(s, name, sl__synth_matrix_type(s->type, f, name, -1, f->width, false), deviation,
+               f->width, f->vocab, 1);
+}
+
+/* Factors of longrope are 1: they cost what others cost. */
+static void put_outer_tensors(synth *s) {
+    const sl_model_facts *f = &s->facts;
+    put_outer_matrix(s, "token_embd.weight", 1.0f);
+    put_vector(s, "output_norm.weight", f->width);
+    if (s->shape->arch->switches.norm == SL_NORM_LAYER) put_vector(s, "output_norm.bias", f->width);
+    put_outer_matrix(s, "output.weight", deviation_for(f->width, 4.0f));
+    if (s->shape->biases) put_vector(s, "output.bias", f->vocab);
+    if (s->shape->rope_original == 0) return;
+    put_vector(s, "rope_factors_long.weight", f->head_dim / 2);
+    put_vector(s, "rope_factors_short.weight", f->head_dim / 2);
+}
+
+static sl_status plan_tensors(synth *s) {
+    s->plans_max = OUTER_MAX;
+    for (int32_t i = 0; sl__arch_rule(s->shape->arch, i); i++)
+        s->plans_max += (size_t)s->facts.layers;
+    s->plans = malloc(s->plans_max * sizeof *s->plans);
+    if (!s->plans) return sl__fail(s->err, SL_E_NOMEM, SL_NOWHERE, "no memory for a plan");
+    put_outer_tensors(s);
+    for (int32_t l = 0; l < s->facts.layers; l++)
         put_layer(s, l);
+    return SL_OK;
 }
 
 static sl_status build_header(synth *s) {
-    const size_t n = TENSORS_OUTSIDE + TENSORS_PER_LAYER * (size_t)s->layers;
-    s->plans = malloc(n * sizeof *s->plans);
     s->pool = malloc(POOL_BYTES);
-    if (!s->plans || !s->pool)
-        return sl__fail(s->err, SL_E_NOMEM, SL_NOWHERE, "no memory for random weights");
+    if (!s->pool) return sl__fail(s->err, SL_E_NOMEM, SL_NOWHERE, "no memory for random weights");
     put_facts(s);
     sl_status status = put_vocabulary(s);
     if (status != SL_OK) return status;
     put_special_keys(s);
-    put_tensors(s);
-    SL_ASSERT(s->n_plans == n);
+    if ((status = plan_tensors(s)) != SL_OK) return status;
     if ((status = sl__gguf_writer_finish(&s->header, s->err)) != SL_OK) return status;
     s->total = s->header.data_at + s->header.data_size;
     return SL_OK;
 }
 
 /* ---- random blocks ---- */
-
-static void store_half(unsigned char *out, float value) {
-    const uint16_t half = sl__float_to_half(value);
-    out[0] = (unsigned char)half;
-    out[1] = (unsigned char)(half >> 8);
-}
-
-/* Quantised blocks are a scale and random bytes. The most negative quant has no positive
- * twin: it becomes 0, so that the mean is 0. */
-
-static void fill_q8_0(unsigned char *pool, size_t size, float deviation) {
-    const float of_quants = 73.47f; /* deviation of -127 .. 127 with 0 twice */
-    for (size_t at = 0; at + 34 <= size; at += 34) {
-        store_half(pool + at, deviation / of_quants);
-        for (size_t i = 2; i < 34; i++)
-            if (pool[at + i] == 0x80) pool[at + i] = 0;
-    }
-}
-
-static void fill_q4_0(unsigned char *pool, size_t size, float deviation) {
-    const float of_quants = 4.18f; /* deviation of -7 .. 7 with 0 twice; stored plus 8 */
-    for (size_t at = 0; at + 18 <= size; at += 18) {
-        store_half(pool + at, deviation / of_quants);
-        for (size_t i = 2; i < 18; i++) {
-            const unsigned low = pool[at + i] & 15u, high = pool[at + i] >> 4;
-            pool[at + i] = (unsigned char)((low ? low : 8) | (high ? high : 8) << 4);
-        }
-    }
-}
-
-/* The other quantised types: random bytes under a scale that gives the deviation, whose
- * sign is random, so that the mean is 0. Where there is a minimum it is the middle of the
- * quants, and its sub-scales are those of the scale. */
-typedef struct recipe {
-    sl__tensor_type type;
-    sl__format format;
-    size_t scale_at, min_at; /* in a block; min_at 0: there is none */
-    float min_ratio;         /* min = ratio * scale */
-} recipe;
-
-static const recipe recipes[] = {
-    {SL_TYPE_Q4_1, SL_FORMAT_Q4_1, 0, 2, -7.5f},   {SL_TYPE_Q5_0, SL_FORMAT_Q5_0, 0, 0, 0},
-    {SL_TYPE_Q5_1, SL_FORMAT_Q5_1, 0, 2, -15.5f},  {SL_TYPE_IQ4_NL, SL_FORMAT_IQ4_NL, 0, 0, 0},
-    {SL_TYPE_Q2_K, SL_FORMAT_Q2_K, 80, 82, 1.5f},  {SL_TYPE_Q3_K, SL_FORMAT_Q3_K, 108, 0, 0},
-    {SL_TYPE_Q4_K, SL_FORMAT_Q4_K, 0, 2, 7.5f},    {SL_TYPE_Q5_K, SL_FORMAT_Q5_K, 0, 2, 15.5f},
-    {SL_TYPE_Q6_K, SL_FORMAT_Q6_K, 208, 0, 0},     {SL_TYPE_IQ4_XS, SL_FORMAT_IQ4_XS, 0, 0, 0},
-    {SL_TYPE_IQ3_S, SL_FORMAT_IQ3_S, 0, 0, 0},     {SL_TYPE_IQ3_XXS, SL_FORMAT_IQ3_XXS, 0, 0, 0},
-    {SL_TYPE_IQ2_S, SL_FORMAT_IQ2_S, 0, 0, 0},     {SL_TYPE_IQ2_XS, SL_FORMAT_IQ2_XS, 0, 0, 0},
-    {SL_TYPE_IQ2_XXS, SL_FORMAT_IQ2_XXS, 0, 0, 0},
-};
-
-static void centre_sub_scales(const recipe *r, unsigned char *block) {
-    if (r->type == SL_TYPE_Q2_K)
-        for (int i = 0; i < 16; i++)
-            block[i] = (unsigned char)((block[i] & 15) * 0x11);
-    if (r->type != SL_TYPE_Q4_K && r->type != SL_TYPE_Q5_K) return;
-    unsigned char *packed = block + 4;
-    memcpy(packed + 4, packed, 4);
-    for (int i = 8; i < 12; i++)
-        packed[i] = (unsigned char)((packed[i] & 15) * 0x11);
-}
-
-static void store_scale(const recipe *r, unsigned char *block, float scale) {
-    store_half(block + r->scale_at, scale);
-    if (r->min_at) store_half(block + r->min_at, r->min_ratio * scale);
-}
-
-/* Root mean square of the numbers of the first blocks, at scale 1. */
-static float deviation_at_one(const recipe *r, unsigned char *pool, size_t blocks) {
-    const sl__tensor_type_info *info = sl__tensor_type_find((uint32_t)r->type);
-    float numbers[256];
-    double squares = 0;
-    blocks = blocks < 1024 ? blocks : 1024;
-    for (size_t b = 0; b < blocks; b++) {
-        store_scale(r, pool + b * info->block_bytes, 1.0f);
-        sl__row_to_float(r->format, numbers, pool + b * info->block_bytes,
-                         (int32_t)info->block_elements);
-        for (uint32_t i = 0; i < info->block_elements; i++)
-            squares += (double)numbers[i] * (double)numbers[i];
-    }
-    return (float)sqrt(squares / (double)(blocks * info->block_elements));
-}
-
-static void fill_recipe(const recipe *r, unsigned char *pool, size_t size, float deviation) {
-    const size_t bytes = sl__tensor_type_find((uint32_t)r->type)->block_bytes;
-    const size_t blocks = size / bytes;
-    for (size_t b = 0; b < blocks; b++)
-        centre_sub_scales(r, pool + b * bytes);
-    const float scale = deviation / deviation_at_one(r, pool, blocks);
-    for (size_t b = 0; b < blocks; b++)
-        store_scale(r, pool + b * bytes, pool[(b + 1) * bytes - 5] & 1 ? scale : -scale);
-}
-
-/* The scale is a power of two: of the two nearest, as many of each as the deviation asks. */
-static void fill_mxfp4(unsigned char *pool, size_t size, float deviation) {
-    const float of_quants = 5.852f; /* of 0, 1, 2, 3, 4, 6, 8, 12 with either sign */
-    int power;
-    const float ratio = 2 * frexpf(deviation / of_quants, &power); /* 1 .. 2, times 2^(power - 1) */
-    const float larger = (ratio * ratio - 1) / 3;                  /* share of the larger one */
-    for (size_t at = 0; at + 17 <= size; at += 17)
-        pool[at] = (unsigned char)(127 + power + ((float)pool[at] < 256 * larger));
-}
-
-/* Uniform with that deviation: +-sqrt(3) times it. */
-static float uniform(uint32_t random16, float deviation) {
-    return ((float)random16 - 32767.5f) / 32768.0f * 1.7320508f * deviation;
-}
-
-static void fill_f16(unsigned char *pool, size_t size, float deviation) {
-    for (size_t at = 0; at + 2 <= size; at += 2)
-        store_half(pool + at, uniform((uint32_t)(pool[at] | pool[at + 1] << 8), deviation));
-}
-
-static void fill_f32(unsigned char *pool, size_t size, float deviation) {
-    for (size_t at = 0; at + 4 <= size; at += 4) {
-        const float value =
-            deviation > 0 ? uniform((uint32_t)(pool[at] | pool[at + 1] << 8), deviation) : 1.0f;
-        uint32_t bits;
-        memcpy(&bits, &value, sizeof bits);
-        for (int i = 0; i < 4; i++)
-            pool[at + (size_t)i] = (unsigned char)(bits >> (8 * i));
-    }
-}
-
-static void fill_bf16(unsigned char *pool, size_t size, float deviation) {
-    for (size_t at = 0; at + 2 <= size; at += 2) {
-        const float value = uniform((uint32_t)(pool[at] | pool[at + 1] << 8), deviation);
-        uint32_t bits;
-        memcpy(&bits, &value, sizeof bits);
-        pool[at] = (unsigned char)(bits >> 16);
-        pool[at + 1] = (unsigned char)(bits >> 24);
-    }
-}
-
-static void fill_blocks(sl__tensor_type type, unsigned char *pool, size_t size, float deviation) {
-    for (size_t i = 0; i < SL_COUNT(recipes); i++)
-        if (recipes[i].type == type) fill_recipe(&recipes[i], pool, size, deviation);
-    if (type == SL_TYPE_Q8_0) fill_q8_0(pool, size, deviation);
-    if (type == SL_TYPE_Q4_0) fill_q4_0(pool, size, deviation);
-    if (type == SL_TYPE_MXFP4) fill_mxfp4(pool, size, deviation);
-    if (type == SL_TYPE_F16) fill_f16(pool, size, deviation);
-    if (type == SL_TYPE_BF16) fill_bf16(pool, size, deviation);
-    if (type == SL_TYPE_F32) fill_f32(pool, size, deviation);
-}
 
 static void fill_pool(synth *s, size_t index, size_t size) {
     const plan *p = &s->plans[index];
@@ -463,7 +271,7 @@ static void fill_pool(synth *s, size_t index, size_t size) {
         for (int i = 0; i < 8; i++)
             s->pool[at + (size_t)i] = (unsigned char)(random >> (8 * i));
     }
-    fill_blocks(p->type, s->pool, size, p->deviation);
+    sl__synth_fill(p->type, s->pool, size, p->deviation);
 }
 
 /* ---- writing ---- */
@@ -587,11 +395,13 @@ sl_status sl_synth_write(const char *path, const sl_synth_params *params, sl_err
                         params->layers, LAYERS_MAX);
 
     synth s = {.params = params,
-               .shape = &shapes[like],
-               .type = (size_t)type,
-               .layers = params->layers > 0 ? params->layers : shapes[like].layers,
+               .shape = sl__synth_shape_at(like),
+               .type = sl__synth_type_at(type),
+               .facts = sl__synth_shape_at(like)->facts,
                .err = err,
                .fd = -1};
+    if (params->layers > 0) s.facts.layers = params->layers;
+    s.facts.dense_layers = sl__min_i32(s.facts.dense_layers, s.facts.layers);
     sl__gguf_writer_init(&s.header);
     sl_status status = build_header(&s);
     if (status == SL_OK) status = write_file(&s, path);

@@ -155,9 +155,10 @@ def test_rows_of_a_curve_are_a_list_of_numbers():
 
 
 def test_names_of_synthetic_models_are_listed():
-    for like in ("olmoe-1b-7b", "qwen3-30b-a3b"):
+    for like in ("olmoe-1b-7b", "qwen3-30b-a3b", "mixtral-8x7b", "gpt-oss-20b", "qwen1.5-moe",
+                 "phi-3.5-moe", "deepseek-moe-16b"):
         fails(2, ["synth", "--like", "gpt-2"], "--like gpt-2: expected ", like)
-    for kind in ("f16", "q8_0", "q4_0"):
+    for kind in ("f16", "q8_0", "q4_0", "q4_k_m", "q5_k_m", "mxfp4_moe"):
         fails(2, ["synth", "--type", "q9"], "--type q9: expected ", kind)
     fails(1, ["synth", "--like", "olmoe-1b-7b", "--type", "q4_0", "-o", path("no/folder")],
           "no/folder")
