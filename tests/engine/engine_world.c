@@ -69,18 +69,63 @@ void world_end(void) {
 
 #define ALL(type) type, type, type, type, type, type, type
 const tiny_shape tiny_shapes[] = {
-    /* name, layers, width, heads, kv, head_dim, experts, k, expert_width, types, tied */
-    {"f32", 2, 96, 3, 1, 40, 5, 2, 96, ALL(SL_TYPE_F32), false, NULL},
-    {"f16_odd", 2, 90, 3, 3, 26, 5, 2, 41, ALL(SL_TYPE_F16), false, NULL},
-    {"bf16_tied", 2, 96, 6, 2, 24, 6, 3, 32, ALL(SL_TYPE_BF16), true, NULL},
-    {"q8_0", 2, 96, 3, 1, 40, 5, 2, 96, SL_TYPE_Q8_0, SL_TYPE_Q8_0, SL_TYPE_F16, SL_TYPE_Q8_0,
-     SL_TYPE_Q8_0, SL_TYPE_Q8_0, SL_TYPE_Q8_0, false, NULL},
-    {"q8_0_tied", 3, 160, 4, 4, 40, 9, 4, 32, ALL(SL_TYPE_Q8_0), true, NULL},
-    {"q4_0", 2, 96, 3, 1, 64, 5, 2, 160, ALL(SL_TYPE_Q4_0), false, NULL},
-    {"mixed", 2, 96, 4, 2, 40, 5, 2, 96, SL_TYPE_BF16, SL_TYPE_F16, SL_TYPE_Q4_0, SL_TYPE_Q4_0,
-     SL_TYPE_F32, SL_TYPE_Q8_0, SL_TYPE_BF16, false, NULL},
+    /* clang-format off */
+    /* name, arch, layers, width, heads, kv, head_dim, experts, k, expert_width, types, tied, poison */
+    {"f32", &sl__arch_qwen3moe, 2, 96, 3, 1, 40, 5, 2, 96, ALL(SL_TYPE_F32), false, NULL},
+    {"f16_odd", &sl__arch_qwen3moe, 2, 90, 3, 3, 26, 5, 2, 41, ALL(SL_TYPE_F16), false, NULL},
+    {"bf16_tied", &sl__arch_qwen3moe, 2, 96, 6, 2, 24, 6, 3, 32, ALL(SL_TYPE_BF16), true, NULL},
+    {"q8_0", &sl__arch_qwen3moe, 2, 96, 3, 1, 40, 5, 2, 96, SL_TYPE_Q8_0, SL_TYPE_Q8_0, SL_TYPE_F16,
+     SL_TYPE_Q8_0, SL_TYPE_Q8_0, SL_TYPE_Q8_0, SL_TYPE_Q8_0, false, NULL},
+    {"q8_0_tied", &sl__arch_qwen3moe, 3, 160, 4, 4, 40, 9, 4, 32, ALL(SL_TYPE_Q8_0), true, NULL},
+    {"q4_0", &sl__arch_qwen3moe, 2, 96, 3, 1, 64, 5, 2, 160, ALL(SL_TYPE_Q4_0), false, NULL},
+    {"mixed", &sl__arch_qwen3moe, 2, 96, 4, 2, 40, 5, 2, 96, SL_TYPE_BF16, SL_TYPE_F16, SL_TYPE_Q4_0,
+     SL_TYPE_Q4_0, SL_TYPE_F32, SL_TYPE_Q8_0, SL_TYPE_BF16, false, NULL},
+    /* clang-format on */
 };
 const int32_t n_tiny_shapes = (int32_t)SL_COUNT(tiny_shapes);
+
+static const struct {
+    const sl__arch *arch;
+    bool dense; /* without experts, where it can be */
+} arches[] = {{&sl__arch_qwen3moe, false}, {&sl__arch_olmoe, false}, {&sl__arch_llama, false},
+              {&sl__arch_llama, true},     {&sl__arch_qwen3, true},  {&sl__arch_qwen2moe, false},
+              {&sl__arch_deepseek, false}, {&sl__arch_phimoe, false}};
+
+int32_t world_n_arches(void) {
+    return (int32_t)SL_COUNT(arches);
+}
+
+static sl__tensor_type type_of(sl__format format) {
+    static const sl__tensor_type types[SL_FORMATS] = {
+#define X(NAME, name, columns, bytes) [SL_FORMAT_##NAME] = SL_TYPE_##NAME,
+        SL_FORMAT_MAP(X)
+#undef X
+    };
+    return types[format];
+}
+
+/* Rows are whole blocks, and no more of them than that takes. */
+tiny_shape world_shape(sl__format format, int32_t arch) {
+    const sl__tensor_type type = type_of(format);
+    const bool dense = arches[arch].dense, large = sl__format_block(format) == 256;
+    return (tiny_shape){.name = sl__format_name(format),
+                        .arch = arches[arch].arch,
+                        .layers = 2,
+                        .width = large ? 256 : 96,
+                        .heads = large ? 4 : 3,
+                        .kv_heads = large ? 2 : 1,
+                        .head_dim = 64,
+                        .experts = dense ? 0 : 5,
+                        .experts_per_token = dense ? 0 : 2,
+                        .expert_width = large ? 256 : 160,
+                        .embd = type,
+                        .qkv = type,
+                        .o = type,
+                        .gate = type,
+                        .up = type,
+                        .down = type,
+                        .head = type};
+}
 
 /* Uniform with deviation d: bits are what is tested, not statistics. */
 static float draw(check_random *r, float d) {
@@ -91,22 +136,77 @@ static void put_half(unsigned char *out, uint16_t half) {
     memcpy(out, &half, sizeof half);
 }
 
-/* `elements` values of deviation d (0: all ones) as tensor data. */
-static void fill_data(check_random *r, sl__tensor_type type, unsigned char *out, uint64_t elements,
-                      float d) {
-    const sl__tensor_type_info *info = sl__tensor_type_find(type);
-    for (uint64_t i = 0; i < elements / info->block_elements; i++, out += info->block_bytes) {
+static void fill_values(check_random *r, sl__tensor_type type, unsigned char *out, uint64_t n,
+                        float d) {
+    for (uint64_t i = 0; i < n; i++) {
         const float x = d > 0 ? draw(r, d) : 1.0f;
         uint32_t bits;
         memcpy(&bits, &x, sizeof bits);
-        if (type == SL_TYPE_F32) memcpy(out, &x, sizeof x);
-        if (type == SL_TYPE_F16) put_half(out, sl__float_to_half(x));
-        if (type == SL_TYPE_BF16) put_half(out, (uint16_t)(bits >> 16));
-        if (info->block_elements == 1) continue;
-        put_half(out, sl__float_to_half(d / (type == SL_TYPE_Q8_0 ? 74.0f : 4.6f)));
-        for (uint32_t b = 2; b < info->block_bytes; b++)
-            out[b] = (unsigned char)check_u64(r);
+        if (type == SL_TYPE_F32) memcpy(out + 4 * i, &x, sizeof x);
+        if (type == SL_TYPE_F16) put_half(out + 2 * i, sl__float_to_half(x));
+        if (type == SL_TYPE_BF16) put_half(out + 2 * i, (uint16_t)(bits >> 16));
     }
+}
+
+static sl__format format_of(sl__tensor_type type) {
+    for (int32_t f = 0; f < SL_FORMATS; f++)
+        if (type_of((sl__format)f) == type) return (sl__format)f;
+    fail_msg("type %d", (int)type);
+    return SL_FORMAT_F32;
+}
+
+/* What scales a block: a half, and of some types another one for minima, whose ratio to
+ * the first makes the mean about 0. MXFP4 has a power of two instead. */
+static void scale_block(sl__tensor_type type, unsigned char *block, float d) {
+    static const struct {
+        sl__tensor_type type;
+        size_t scale_at, min_at;
+        float min_ratio;
+    } rows[] = {
+        {SL_TYPE_Q4_1, 0, 2, -7.5f}, {SL_TYPE_Q5_1, 0, 2, -15.5f}, {SL_TYPE_Q2_K, 80, 82, 1.5f},
+        {SL_TYPE_Q4_K, 0, 2, 7.5f},  {SL_TYPE_Q5_K, 0, 2, 15.5f},  {SL_TYPE_Q3_K, 108, 0, 0},
+        {SL_TYPE_Q6_K, 208, 0, 0},
+    };
+    size_t i = 0;
+    while (i < SL_COUNT(rows) && rows[i].type != type)
+        i++;
+    if (type == SL_TYPE_MXFP4) {
+        block[0] = (unsigned char)(128 + ilogbf(fabsf(d)));
+    } else {
+        put_half(block + (i < SL_COUNT(rows) ? rows[i].scale_at : 0), sl__float_to_half(d));
+        if (i < SL_COUNT(rows) && rows[i].min_at > 0)
+            put_half(block + rows[i].min_at, sl__float_to_half(d * rows[i].min_ratio));
+    }
+}
+
+/* Random bytes, under scales of either sign that give the deviation. */
+static void fill_blocks(check_random *r, sl__tensor_type type, unsigned char *out, uint64_t n,
+                        float d) {
+    const sl__tensor_type_info *info = sl__tensor_type_find(type);
+    float numbers[256];
+    double squares = 0;
+    for (uint64_t i = 0; i < n * info->block_bytes; i++)
+        out[i] = (unsigned char)check_u64(r);
+    for (uint64_t b = 0; b < n; b++) {
+        unsigned char *block = out + b * info->block_bytes;
+        scale_block(type, block, 1.0f);
+        sl__row_to_float(format_of(type), numbers, block, (int32_t)info->block_elements);
+        for (uint32_t i = 0; i < info->block_elements; i++)
+            squares += (double)numbers[i] * (double)numbers[i];
+    }
+    d /= (float)sqrt(squares / (double)(n * info->block_elements));
+    for (uint64_t b = 0; b < n; b++)
+        scale_block(type, out + b * info->block_bytes, check_u64(r) & 1 ? d : -d);
+}
+
+/* `elements` values of deviation d (0: all ones) as tensor data. */
+static void fill_data(check_random *r, sl__tensor_type type, unsigned char *out, uint64_t elements,
+                      float d) {
+    const uint64_t block = sl__tensor_type_find(type)->block_elements;
+    if (block == 1)
+        fill_values(r, type, out, elements, d);
+    else
+        fill_blocks(r, type, out, elements / block, d);
 }
 
 typedef struct tensor_plan {
@@ -139,38 +239,83 @@ static void put_tensor(tiny_writer *t, const char *name, sl__tensor_type type, f
                       .poison = t->shape->poison && strcmp(t->shape->poison, name) == 0};
 }
 
+static int32_t size_of(const tiny_shape *s, sl__dim dim) {
+    switch (dim) {
+    case SL_DIM_WIDTH:
+        return s->width;
+    case SL_DIM_HEAD:
+        return s->head_dim;
+    case SL_DIM_QUERIES:
+        return s->heads * s->head_dim;
+    case SL_DIM_KEYS:
+        return s->kv_heads * s->head_dim;
+    case SL_DIM_EXPERTS:
+        return s->experts;
+    case SL_DIM_EXPERT_WIDTH:
+    case SL_DIM_SHARED_WIDTH:
+    case SL_DIM_DENSE_WIDTH:
+        return s->expert_width;
+    case SL_DIM_NONE:
+    case SL_DIM_ONE:
+        break;
+    }
+    return 1;
+}
+
+static int32_t dense_layers(const tiny_shape *s) {
+    return s->experts == 0 ? s->layers : s->arch->leading_dense ? 1 : 0;
+}
+
+/* The router and the gate of shared experts stay F32, as llama.cpp's quantiser leaves them. */
+static sl__tensor_type type_in_place(const tiny_shape *s, const sl__tensor_rule *rule) {
+    const struct {
+        const char *prefix;
+        sl__tensor_type type;
+    } rows[] = {
+        {"attn_output", s->o}, {"attn_", s->qkv}, {"ffn_gate_inp", SL_TYPE_F32},
+        {"ffn_gate", s->gate}, {"ffn_up", s->up}, {"ffn_down", s->down},
+    };
+    for (size_t i = 0; rule->n_out != SL_DIM_NONE && i < SL_COUNT(rows); i++)
+        if (strncmp(rule->suffix, rows[i].prefix, strlen(rows[i].prefix)) == 0) return rows[i].type;
+    return SL_TYPE_F32;
+}
+
+static float deviation_in_place(const tiny_shape *s, const sl__tensor_rule *rule) {
+    if (strstr(rule->suffix, ".bias")) return 0.1f;
+    if (rule->n_out == SL_DIM_NONE) return 0; /* norms */
+    return (strstr(rule->suffix, "gate_inp") ? 2.0f : 1.0f) / sqrtf((float)size_of(s, rule->n_in));
+}
+
+/* Every tensor the architecture's description knows for the layer. */
 static void put_layer(tiny_writer *t, int32_t layer) {
     const tiny_shape *s = t->shape;
-    const int32_t queries = s->heads * s->head_dim, keys = s->kv_heads * s->head_dim;
-    const float inner = 1.0f / sqrtf((float)s->width);
-    const struct {
-        const char *suffix;
-        sl__tensor_type type;
-        float deviation;
-        int32_t n_in, n_out, n_experts;
-    } rows[] = {
-        {"attn_norm", SL_TYPE_F32, 0, s->width, 1, 1},
-        {"attn_q", s->qkv, inner, s->width, queries, 1},
-        {"attn_k", s->qkv, inner, s->width, keys, 1},
-        {"attn_v", s->qkv, inner, s->width, keys, 1},
-        {"attn_q_norm", SL_TYPE_F32, 0, s->head_dim, 1, 1},
-        {"attn_k_norm", SL_TYPE_F32, 0, s->head_dim, 1, 1},
-        {"attn_output", s->o, 1.0f / sqrtf((float)queries), queries, s->width, 1},
-        {"ffn_norm", SL_TYPE_F32, 0, s->width, 1, 1},
-        {"ffn_gate_inp", SL_TYPE_F32, 2 * inner, s->width, s->experts, 1},
-        {"ffn_gate_exps", s->gate, inner, s->width, s->expert_width, s->experts},
-        {"ffn_up_exps", s->up, inner, s->width, s->expert_width, s->experts},
-        {"ffn_down_exps", s->down, 1.0f / sqrtf((float)s->expert_width), s->expert_width, s->width,
-         s->experts},
-    };
-    for (size_t i = 0; i < SL_COUNT(rows); i++) {
-        char name[64];
-        (void)snprintf(name, sizeof name, "blk.%d.%s.weight", layer, rows[i].suffix);
-        put_tensor(t, name, rows[i].type, rows[i].deviation, rows[i].n_in, rows[i].n_out,
-                   rows[i].n_experts);
+    const bool dense = layer < dense_layers(s);
+    const sl__tensor_rule *rule;
+    for (int32_t i = 0; (rule = sl__arch_rule(s->arch, i)) != NULL; i++) {
+        char name[SL_GGUF_TENSOR_NAME_MAX + 1];
+        if (rule->presence == (dense ? SL_IN_EXPERTS : SL_IN_DENSE)) continue;
+        sl__arch_tensor_name(name, layer, rule->suffix);
+        put_tensor(t, name, type_in_place(s, rule), deviation_in_place(s, rule),
+                   size_of(s, rule->n_in), size_of(s, rule->n_out),
+                   rule->per_expert ? s->experts : 1);
     }
 }
 
+/* Tensors outside the layers. */
+static void put_outer(tiny_writer *t) {
+    const tiny_shape *s = t->shape;
+    put_tensor(t, "token_embd.weight", s->embd, 1.0f, s->width, TINY_VOCAB, 1);
+    put_tensor(t, "output_norm.weight", SL_TYPE_F32, 0, s->width, 1, 1);
+    if (s->arch->switches.norm == SL_NORM_LAYER) {
+        put_tensor(t, "output_norm.bias", SL_TYPE_F32, 0.1f, s->width, 1, 1);
+        put_tensor(t, "output.bias", SL_TYPE_F32, 0.1f, TINY_VOCAB, 1, 1);
+    }
+    if (!s->tied)
+        put_tensor(t, "output.weight", s->head, 4.0f / sqrtf((float)s->width), s->width, TINY_VOCAB,
+                   1);
+}
+
+/* Keys that an architecture does not read are there all the same. */
 static void put_facts(sl__gguf_writer *w, const tiny_shape *s) {
     const struct {
         const char *key;
@@ -179,23 +324,26 @@ static void put_facts(sl__gguf_writer *w, const tiny_shape *s) {
         {"block_count", s->layers},
         {"context_length", TINY_CONTEXT},
         {"embedding_length", s->width},
+        {"feed_forward_length", s->expert_width},
         {"attention.head_count", s->heads},
         {"attention.head_count_kv", s->kv_heads},
         {"attention.key_length", s->head_dim},
         {"attention.value_length", s->head_dim},
+        {"leading_dense_block_count", dense_layers(s)},
         {"expert_count", s->experts},
         {"expert_used_count", s->experts_per_token},
         {"expert_feed_forward_length", s->expert_width},
+        {"expert_shared_count", 1},
     };
-    sl__gguf_put_str(w, "general.architecture", "qwen3moe");
+    char key[64];
+    sl__gguf_put_str(w, "general.architecture", s->arch->name);
     sl__gguf_put_str(w, "general.name", s->name);
     for (size_t i = 0; i < SL_COUNT(rows); i++) {
-        char key[64];
-        (void)snprintf(key, sizeof key, "qwen3moe.%s", rows[i].key);
+        (void)snprintf(key, sizeof key, "%s.%s", s->arch->name, rows[i].key);
         sl__gguf_put_u32(w, key, (uint32_t)rows[i].value);
     }
-    sl__gguf_put_f32(w, "qwen3moe.attention.layer_norm_rms_epsilon", 1e-6f);
-    sl__gguf_put_f32(w, "qwen3moe.rope.freq_base", 10000.0f);
+    (void)snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", s->arch->name);
+    sl__gguf_put_f32(w, key, 1e-6f);
 }
 
 static void put_tiny_vocabulary(sl__gguf_writer *w) {
@@ -227,11 +375,7 @@ void tiny_write(const tiny_shape *s, uint64_t seed, const char *path) {
     sl__gguf_writer_init(&t.w);
     put_facts(&t.w, s);
     put_tiny_vocabulary(&t.w);
-    put_tensor(&t, "token_embd.weight", s->embd, 1.0f, s->width, TINY_VOCAB, 1);
-    put_tensor(&t, "output_norm.weight", SL_TYPE_F32, 0, s->width, 1, 1);
-    if (!s->tied)
-        put_tensor(&t, "output.weight", s->head, 4.0f / sqrtf((float)s->width), s->width,
-                   TINY_VOCAB, 1);
+    put_outer(&t);
     for (int32_t l = 0; l < s->layers; l++)
         put_layer(&t, l);
     assert_int_equal(sl__gguf_writer_finish(&t.w, NULL), SL_OK);
@@ -248,22 +392,6 @@ void tiny_write(const tiny_shape *s, uint64_t seed, const char *path) {
 }
 
 /* ---- the embedded model in F32 ---- */
-
-static sl__format format_of(sl__tensor_type type) {
-    switch (type) {
-    case SL_TYPE_F16:
-        return SL_FORMAT_F16;
-    case SL_TYPE_BF16:
-        return SL_FORMAT_BF16;
-    case SL_TYPE_Q8_0:
-        return SL_FORMAT_Q8_0;
-    case SL_TYPE_Q4_0:
-        return SL_FORMAT_Q4_0;
-    default:
-        assert_int_equal(type, SL_TYPE_F32);
-        return SL_FORMAT_F32;
-    }
-}
 
 /* The file's keys are copied as they are: everything between the counts and the first
  * tensor record. */
@@ -310,15 +438,22 @@ const char *world_f32_model(void) {
 
 /* ---- opening ---- */
 
+static void tell_tables(void) {
+    const char *name;
+    int usable;
+    for (int32_t i = 0; (name = sl_isa_name(i, &usable)) != NULL; i++)
+        print_message("  kernel table %s: %s\n", name,
+                      usable ? "runs" : "skipped, not on this CPU");
+}
+
 const char *world_table(int32_t n) {
     static bool told;
     const char *name, *found = NULL;
     int usable;
-    for (int32_t i = 0; (name = sl_isa_name(i, &usable)) != NULL; i++) {
-        if (!usable && !told) print_message("skip %s: not on this CPU\n", name);
-        if (usable && n-- == 0) found = name;
-    }
+    if (!told) tell_tables();
     told = true;
+    for (int32_t i = 0; (name = sl_isa_name(i, &usable)) != NULL; i++)
+        if (usable && n-- == 0) found = name;
     return found;
 }
 

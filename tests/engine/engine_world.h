@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "check.h"
+#include "model/arch.h"
 #include "model/gguf.h"
 #include "sluice/generate.h"
 #include "sluice/model.h"
@@ -48,8 +49,10 @@ void world_path(char out[WORLD_PATH_MAX], const char *name);
 
 typedef struct tiny_shape {
     const char *name;
+    const sl__arch *arch;
     int32_t layers, width, heads, kv_heads, head_dim;
-    int32_t experts, experts_per_token, expert_width;
+    int32_t experts, experts_per_token; /* 0: a dense model */
+    int32_t expert_width;               /* of shared experts and dense layers, too */
     sl__tensor_type embd, qkv, o, gate, up, down, head;
     bool tied;          /* no output.weight */
     const char *poison; /* name of an F32 tensor whose first element is NaN, or NULL */
@@ -57,18 +60,23 @@ typedef struct tiny_shape {
 
 enum { TINY_VOCAB = 301, TINY_CONTEXT = 256, TINY_EOS = 300 };
 
-/* One shape for each tensor type, and mixtures. */
+/* Awkward shapes and mixtures of types, all of qwen3moe. */
 extern const tiny_shape tiny_shapes[];
 extern const int32_t n_tiny_shapes;
 
-/* Write a model of that shape with random weights. */
+/* The i-th type that kernels read, used in every place of a model; the j-th architecture,
+ * of which "llama" comes with and without experts. */
+int32_t world_n_arches(void);
+tiny_shape world_shape(sl__format format, int32_t arch);
+
+/* Write a model of that shape with random weights: all tensors its architecture can have. */
 void tiny_write(const tiny_shape *shape, uint64_t seed, const char *path);
 
 /* The embedded model with every tensor as F32, written once; its path. */
 const char *world_f32_model(void);
 
-/* i-th table of this CPU, best first, or NULL past the last. Tables that the CPU lacks
- * are named once on stdout. */
+/* i-th table of this CPU, best first, or NULL past the last. Which tables there are and
+ * which of them the CPU lacks is printed once. */
 const char *world_table(int32_t i);
 
 /* Open or fail the test. isa NULL: the best. */

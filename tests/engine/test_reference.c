@@ -165,7 +165,7 @@ static void logits_are_those_of_hugging_face(void **state) {
 }
 
 /* The same for every table, on the first sequence: a table that is wrong, but the same
- * wrong everywhere test_forward.c looks, is found here. */
+ * wrong everywhere test_company.c looks, is found here. */
 static void every_table_is_near_the_reference(void **state) {
     const char *isa;
     (void)state;
