@@ -1,6 +1,7 @@
 /* request_options.c - from options to the parameters of a request. */
 #include "request_options.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,6 +28,27 @@ const char *cli_parse_policy(const char *value, void *target) {
         return expected;
     }
     *(const char **)target = value;
+    return NULL;
+}
+
+/* llama.cpp's spelling: TOKEN+VALUE or TOKEN-VALUE. */
+const char *cli_parse_bias(const char *value, void *target) {
+    static const char expected[] = "a token id, + or -, and a number, like 15043-1 or 15043-inf";
+    cli_biases *biases = target;
+    char token[12];
+    int64_t id;
+    double bias;
+    const size_t n = strspn(value, "0123456789");
+    if (n == 0 || n >= sizeof token || (value[n] != '+' && value[n] != '-')) return expected;
+    memcpy(token, value, n);
+    token[n] = '\0';
+    if (!cli_parse_int64(token, &id) || id > INT32_MAX) return expected;
+    if (strcmp(value + n, "-inf") == 0)
+        bias = -INFINITY;
+    else if (!cli_parse_double(value + n, &bias) || fabs(bias) > 1e6)
+        return expected;
+    if (biases->n == CLI_BIASES_MAX) return "at most 256 biases";
+    biases->items[biases->n++] = (sl_logit_bias){(sl_token)id, (float)bias};
     return NULL;
 }
 
@@ -93,6 +115,8 @@ int cli_request_check(cli_request *r) {
         if (cli_input_argument("-r", r->stop.items[i]) != CLI_OK) return CLI_USAGE;
     if (r->seed < 0) r->seed = random_seed();
     p->sampling.seed = (uint64_t)r->seed;
+    p->sampling.bias = r->biases.items;
+    p->sampling.n_bias = r->biases.n;
     p->ignore_eos = r->ignore_eos;
     p->stop = r->stop.items;
     p->n_stop = r->stop.n;

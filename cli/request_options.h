@@ -9,9 +9,17 @@
 #include "options.h"
 #include "sluice/generate.h"
 
+#define CLI_BIASES_MAX 256
+
+typedef struct cli_biases {
+    sl_logit_bias items[CLI_BIASES_MAX];
+    int32_t n;
+} cli_biases;
+
 typedef struct cli_request {
     sl_generate_params params; /* complete after cli_request_check(), callbacks aside */
     cli_list stop;
+    cli_biases biases;
     bool ignore_eos;
     int64_t seed;  /* -1: a new one */
     int spec_type; /* sl_spec_type  */
@@ -25,6 +33,7 @@ int cli_request_check(cli_request *r);
 
 extern const cli_choice cli_spec_types[];
 const char *cli_parse_policy(const char *value, void *target);
+const char *cli_parse_bias(const char *value, void *target);
 const char *cli_parse_loss(const char *value, void *target);
 const char *cli_parse_budget(const char *value, void *target);
 
@@ -46,6 +55,18 @@ const char *cli_parse_budget(const char *value, void *target);
                         "choose among the likeliest with this mass; 1: all"),                      \
         CLI_FLOAT("--min-p", "P", &(r)->params.sampling.min_p, 0, 1,                               \
                   "drop tokens below P times the likeliest; 0: none"),                             \
+        CLI_INT("--repeat-last-n", "N", &(r)->params.sampling.repeat_last_n, -1, INT32_MAX,        \
+                "newest tokens, prompt included, that penalties look at;\n"                        \
+                "0: none, -1: all"),                                                               \
+        CLI_FLOAT_ABOVE("--repeat-penalty", "P", &(r)->params.sampling.repeat_penalty, 0, 1e6,     \
+                        "divide the logits of tokens among them; 1: off"),                         \
+        CLI_FLOAT("--presence-penalty", "P", &(r)->params.sampling.presence_penalty, -1e6, 1e6,    \
+                  "subtract P from the logits of tokens among them"),                              \
+        CLI_FLOAT("--frequency-penalty", "P", &(r)->params.sampling.frequency_penalty, -1e6, 1e6,  \
+                  "subtract P for each time they occur"),                                          \
+        CLI_CUSTOM("-l --logit-bias", "TOKEN(+/-)VALUE", &(r)->biases, cli_parse_bias,             \
+                   "add to a token's logit: 15043+1, 15043-0.5, 15043-inf for\n"                   \
+                   "never (up to 256 times; 'sluice tokenize' shows ids)"),                        \
         CLI_INT64("-s --seed", "N", &(r)->seed, -1, (double)INT64_MAX,                             \
                   "seed of the choices; -1: a new one, shown in the summary")
 #define CLI_OPTIONS_SPECULATION(r)                                                                 \

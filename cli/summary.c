@@ -100,6 +100,22 @@ static void print_speculation(FILE *to, const cli_run_facts *run) {
                   percent(s->test_seconds, s->decode_seconds));
 }
 
+static void print_sampling(FILE *to, const sl_sampling *s) {
+    (void)fprintf(to, "sampling     temp %g, top-k %d, top-p %g, min-p %g", (double)s->temperature,
+                  (int)s->top_k, (double)s->top_p, (double)s->min_p);
+    if (s->repeat_penalty != 1 || s->presence_penalty != 0 || s->frequency_penalty != 0) {
+        (void)fprintf(to, "\n             penalties %g repeat, %g presence, %g frequency, ",
+                      (double)s->repeat_penalty, (double)s->presence_penalty,
+                      (double)s->frequency_penalty);
+        if (s->repeat_last_n < 0)
+            (void)fputs("all tokens", to);
+        else
+            (void)fprintf(to, "newest %d tokens", (int)s->repeat_last_n);
+    }
+    if (s->n_bias > 0) (void)fprintf(to, ", %d logit biases", (int)s->n_bias);
+    (void)fprintf(to, ", seed %" PRIu64 "\n", s->seed);
+}
+
 void cli_summary_print(FILE *to, const cli_run_facts *run) {
     const sl_generate_stats *s = run->stats;
     const sl_model_facts *f = sl_model_facts_of(run->model);
@@ -131,10 +147,7 @@ void cli_summary_print(FILE *to, const cli_run_facts *run) {
                       "mass kept\n",
                       (int)run->params->budget.experts, (int)f->experts,
                       budget_name(&run->params->budget), 100 * s->budget_mass);
-    (void)fprintf(to, "sampling     temp %g, top-k %d, top-p %g, min-p %g, seed %" PRIu64 "\n",
-                  (double)run->params->sampling.temperature, (int)run->params->sampling.top_k,
-                  (double)run->params->sampling.top_p, (double)run->params->sampling.min_p,
-                  run->params->sampling.seed);
+    print_sampling(to, &run->params->sampling);
 }
 
 /* ---- for programs -------------------------------------------------------------- */
@@ -172,16 +185,34 @@ static json_t *model_object(const cli_run_facts *run) {
                      (int)f->experts_per_token);
 }
 
+static json_t *sampling_object(const sl_sampling *s) {
+    json_t *biases = json_array();
+    for (int32_t i = 0; i < s->n_bias; i++)
+        if (json_array_append_new(biases, json_pack("[i, o]", (int)s->bias[i].token,
+                                                    real((double)s->bias[i].bias))) != 0)
+            break;
+    return json_pack("{s:I, s:f, s:i, s:f, s:f, s:i, s:f, s:f, s:f, s:o}", "seed",
+                     (json_int_t)s->seed, "temperature", (double)s->temperature, "top_k",
+                     (int)s->top_k, "top_p", (double)s->top_p, "min_p", (double)s->min_p,
+                     "repeat_last_n", (int)s->repeat_last_n, "repeat_penalty",
+                     (double)s->repeat_penalty, "presence_penalty", (double)s->presence_penalty,
+                     "frequency_penalty", (double)s->frequency_penalty, "logit_bias", biases);
+}
+
+/* The settings of sampling stand among the others. */
 static json_t *settings_object(const cli_run_facts *run) {
     const sl_generate_params *p = run->params;
-    return json_pack("{s:i, s:i, s:s, s:s, s:I, s:f, s:i, s:f, s:f, s:s, s:s, s:i, s:s, s:i}",
-                     "threads", (int)run->threads, "context", (int)run->context, "isa",
-                     sl_model_isa(run->model), "layout", sl_model_layout(run->model), "seed",
-                     (json_int_t)p->sampling.seed, "temperature", (double)p->sampling.temperature,
-                     "top_k", (int)p->sampling.top_k, "top_p", (double)p->sampling.top_p, "min_p",
-                     (double)p->sampling.min_p, "spec_type", drafter_name(p), "spec_policy",
-                     policy_name(p), "draft_max", (int)p->draft_max, "expert_budget",
-                     budget_name(&p->budget), "expert_budget_experts", (int)p->budget.experts);
+    json_t *sampling = sampling_object(&p->sampling);
+    json_t *settings = json_pack(
+        "{s:i, s:i, s:s, s:s, s:s, s:s, s:i, s:s, s:i}", "threads", (int)run->threads, "context",
+        (int)run->context, "isa", sl_model_isa(run->model), "layout", sl_model_layout(run->model),
+        "spec_type", drafter_name(p), "spec_policy", policy_name(p), "draft_max", (int)p->draft_max,
+        "expert_budget", budget_name(&p->budget), "expert_budget_experts", (int)p->budget.experts);
+    const int failed = json_object_update(settings, sampling);
+    json_decref(sampling);
+    if (failed == 0) return settings;
+    json_decref(settings);
+    return NULL;
 }
 
 int cli_summary_json(FILE *to, const cli_run_facts *run) {

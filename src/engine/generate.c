@@ -86,7 +86,7 @@ static sl_status check_stops(const sl_generate_params *p, sl_error *err) {
 sl_status sl_generate_check(const sl_model *model, const sl_generate_params *p, sl_error *err) {
     const sl_model_facts *facts = sl_model_facts_of(model);
     slp_config cfg;
-    sl_status status = sl_sampling_check(&p->sampling, err);
+    sl_status status = sl_sampling_check(&p->sampling, facts->vocab, err);
     if (status == SL_OK) status = check_stops(p, err);
     if (status != SL_OK) return status;
     if (p->draft_max < -1 || p->draft_max > SL_DRAFT_MAX)
@@ -134,6 +134,8 @@ typedef struct request {
     int32_t *path;                /* [draft_max + 1] */
     sl_token *chosen;             /* [draft_max + 1] tokens emitted in this iteration */
     int32_t n_chosen;
+    sl_token *sequence; /* [context + 1] committed and emitted tokens: what a choice comes after */
+    int32_t n_sequence;
     int32_t length; /* committed tokens before the pass: row i is at length + depth */
 
     bool ended;
@@ -161,7 +163,9 @@ static void hand_out(request *q, sl__text text) {
  * with this token (or before it, if it ends generation). */
 static bool choose_and_emit(request *q, const float *logits, int32_t position, sl_token *token) {
     sl_generate_stats *s = q->stats;
-    q->status = sl_sample(logits, q->vocab, &q->params->sampling, position, q->banned, q->n_banned,
+    const sl_sample_place place = {position, q->sequence, q->n_sequence};
+    SL_ASSERT(q->n_sequence == position); /* the walk emits a row's ancestors before it */
+    q->status = sl_sample(logits, q->vocab, &q->params->sampling, place, q->banned, q->n_banned,
                           q->sample_scratch, token, q->err);
     if (q->status != SL_OK) {
         end_request(q, SL_STOP_ERROR);
@@ -175,6 +179,7 @@ static bool choose_and_emit(request *q, const float *logits, int32_t position, s
     s->tokens++;
     s->token_hash = sl__hash_bytes(s->token_hash, token, sizeof *token);
     q->chosen[q->n_chosen++] = *token;
+    q->sequence[q->n_sequence++] = *token;
     size_t n;
     const char *bytes = sl_token_bytes(q->model, *token, 0, &n);
     hand_out(q, sl__text_stream_push(&q->text, bytes, n));
@@ -207,6 +212,9 @@ static void plan_request(request *q, sl__plan *plan, size_t token_bytes_max, voi
     q->rows = sl__plan_take(plan, rows, sizeof *q->rows);
     q->path = sl__plan_take(plan, rows, sizeof *q->path);
     q->chosen = sl__plan_take(plan, rows, sizeof *q->chosen);
+    /* The newest token is known before there is room to evaluate it: one more. */
+    const int32_t context = sl_session_context(q->session) + 1;
+    q->sequence = sl__plan_take(plan, (size_t)context, sizeof *q->sequence);
     q->policy = sl__plan_take(plan, slp_controller_size(&q->policy_cfg), 1);
     const size_t text_bytes = sl__text_stream_bytes(token_bytes_max);
     char *text = sl__plan_take(plan, text_bytes, 1);
@@ -216,8 +224,6 @@ static void plan_request(request *q, sl__plan *plan, size_t token_bytes_max, voi
     if (shortest == 0)
         shortest = q->policy_cfg.policy == SLP_POLICY_LEDGER ? LEDGER_NGRAM_MIN : NGRAM_MIN;
     const int32_t longest = sl__max_i32(p->ngram_max, shortest);
-    /* The newest token is known before there is room to evaluate it: one more. */
-    const int32_t context = sl_session_context(q->session) + 1;
     q->ngram = sl__plan_take(plan, 1, sizeof *q->ngram);
     *ngram_memory = sl__plan_take(plan, sl__ngram_bytes(context, shortest, longest), 1);
     if (q->ngram) sl__ngram_init(q->ngram, *ngram_memory, context, shortest, longest);
@@ -247,6 +253,11 @@ static void observe_tokens(request *q, const sl_token *tokens, int32_t n) {
     if (q->ngram) q->ngram->drafter.observe(&q->ngram->drafter, tokens, n);
 }
 
+static void append(request *q, const sl_token *tokens, int32_t n) {
+    memcpy(q->sequence + q->n_sequence, tokens, (size_t)n * sizeof *tokens);
+    q->n_sequence += n;
+}
+
 static bool cancelled(const request *q) {
     return q->params->cancel && *q->params->cancel;
 }
@@ -255,6 +266,8 @@ static bool cancelled(const request *q) {
 static void run_prompt(request *q, const sl_token *prompt, int32_t n_prompt) {
     const int32_t batch = q->session->params.batch;
     const uint64_t start = sl__now_ns();
+    append(q, sl_session_tokens(q->session), sl_session_length(q->session));
+    append(q, prompt, n_prompt);
     observe_tokens(q, sl_session_tokens(q->session), sl_session_length(q->session));
     for (int32_t done = 0; done < n_prompt && !q->ended;) {
         const int32_t n = sl__min_i32(batch, n_prompt - done);

@@ -1,8 +1,9 @@
-/* sampler.c - ban, top-k, top-p, min-p, temperature, draw.
+/* sampler.c - bias, penalties, ban, top-k, top-p, min-p, temperature, draw.
  *
- * Every filter keeps a head of the same order: higher logit first, ties to the lower
- * id. A candidate is one 64-bit key in that order, so that comparing candidates is
- * comparing integers, and the tie rule cannot be forgotten:
+ * Biases and penalties change a copy of the logits, where -inf means "never"; without them
+ * there is no copy. Every filter keeps a head of the same order: higher logit first, ties to the
+ * lower id. A candidate is one 64-bit key in that order, so that comparing candidates is comparing
+ * integers, and the tie rule cannot be forgotten:
  *
  *     63            32 31             0
  *     [ ordered logit ][ ~id          ]      larger key = better candidate
@@ -25,11 +26,50 @@
 #include "base/rng.h"
 
 sl_sampling sl_sampling_default(void) {
-    return (sl_sampling){
-        .temperature = 0.8f, .top_k = 40, .top_p = 0.95f, .min_p = 0.05f, .seed = 0};
+    return (sl_sampling){.temperature = 0.8f,
+                         .top_k = 40,
+                         .top_p = 0.95f,
+                         .min_p = 0.05f,
+                         .repeat_last_n = 64,
+                         .repeat_penalty = 1};
 }
 
-sl_status sl_sampling_check(const sl_sampling *s, sl_error *err) {
+static bool is_finite(float x) {
+    return fabsf(x) <= FLT_MAX;
+}
+
+static sl_status check_penalties(const sl_sampling *s, sl_error *err) {
+    const struct {
+        const char *name;
+        float value;
+    } finite[] = {{"presence_penalty", s->presence_penalty},
+                  {"frequency_penalty", s->frequency_penalty}};
+    if (!(s->repeat_penalty >= 0 && is_finite(s->repeat_penalty)))
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE,
+                        "repeat_penalty %g: expected a finite number >= 0 (1 switches it off)",
+                        (double)s->repeat_penalty);
+    for (size_t i = 0; i < SL_COUNT(finite); i++)
+        if (!is_finite(finite[i].value))
+            return sl__fail(err, SL_E_ARG, SL_NOWHERE, "%s %g: expected a finite number",
+                            finite[i].name, (double)finite[i].value);
+    return SL_OK;
+}
+
+static sl_status check_biases(const sl_sampling *s, int32_t vocab, sl_error *err) {
+    for (int32_t i = 0; i < s->n_bias; i++) {
+        if (s->bias[i].token < 0 || s->bias[i].token >= vocab)
+            return sl__fail(err, SL_E_ARG, SL_NOWHERE,
+                            "logit bias of token %d: expected a token in 0 .. %d",
+                            (int)s->bias[i].token, (int)vocab - 1);
+        if (!is_finite(s->bias[i].bias) && s->bias[i].bias != -INFINITY)
+            return sl__fail(err, SL_E_ARG, SL_NOWHERE,
+                            "logit bias of token %d is %g: expected a finite number or -inf",
+                            (int)s->bias[i].token, (double)s->bias[i].bias);
+    }
+    return SL_OK;
+}
+
+sl_status sl_sampling_check(const sl_sampling *s, int32_t vocab, sl_error *err) {
     if (!(s->temperature >= 0 && s->temperature <= FLT_MAX))
         return sl__fail(err, SL_E_ARG, SL_NOWHERE, "temperature %g: expected a finite number >= 0",
                         (double)s->temperature);
@@ -41,7 +81,71 @@ sl_status sl_sampling_check(const sl_sampling *s, sl_error *err) {
         return sl__fail(err, SL_E_ARG, SL_NOWHERE,
                         "min_p %g: expected a number in 0 .. 1 (0 switches it off)",
                         (double)s->min_p);
-    return SL_OK;
+    const sl_status status = check_penalties(s, err);
+    return status == SL_OK ? check_biases(s, vocab, err) : status;
+}
+
+/* ---- biases and penalties ------------------------------------------------- */
+
+typedef struct scratch_parts { /* of sl_sample_scratch_bytes() */
+    uint64_t *keys;            /* [vocab] */
+    float *adjusted;           /* [vocab] */
+    int32_t *counts;           /* [vocab] */
+} scratch_parts;
+
+static scratch_parts divide_scratch(void *scratch, int32_t vocab) {
+    uint64_t *keys = scratch;
+    float *adjusted = (float *)(void *)(keys + vocab);
+    return (scratch_parts){keys, adjusted, (int32_t *)(void *)(adjusted + vocab)};
+}
+
+/* Sums of finite numbers that overflow stop at the largest: infinity means "never". */
+static float stay_finite(float x) {
+    return fminf(fmaxf(x, -FLT_MAX), FLT_MAX);
+}
+
+static float penalised(float logit, int32_t count, const sl_sampling *s) {
+    if (s->repeat_penalty > 0)
+        logit = logit > 0 ? logit / s->repeat_penalty : logit * s->repeat_penalty;
+    logit = stay_finite(logit);
+    return stay_finite(logit - ((float)count * s->frequency_penalty + s->presence_penalty));
+}
+
+static void penalise(float *logits, const sl_sampling *s, const sl_token *window, int32_t n,
+                     int32_t *counts) {
+    for (int32_t i = 0; i < n; i++)
+        counts[window[i]] = 0;
+    for (int32_t i = 0; i < n; i++)
+        counts[window[i]]++;
+    for (int32_t i = 0; i < n; i++) {
+        float *logit = &logits[window[i]];
+        int32_t *count = &counts[window[i]];
+        if (*count > 0 && *logit != -INFINITY) *logit = penalised(*logit, *count, s);
+        *count = 0; /* once for each token */
+    }
+}
+
+/* The logits to choose from: the model's own, or a copy with biases and penalties. */
+static const float *adjust(const float *logits, int32_t vocab, const sl_sampling *s,
+                           const sl_sample_place *place, const scratch_parts *scratch) {
+    const bool penalties = (s->repeat_penalty > 0 && s->repeat_penalty != 1) ||
+                           s->presence_penalty != 0 || s->frequency_penalty != 0;
+    int32_t n = place->n_before;
+    if (s->repeat_last_n >= 0) n = sl__min_i32(n, s->repeat_last_n);
+    if (!penalties) n = 0;
+    if (n == 0 && s->n_bias == 0) return logits;
+
+    float *adjusted = scratch->adjusted;
+    memcpy(adjusted, logits, (size_t)vocab * sizeof *logits);
+    for (int32_t i = 0; i < s->n_bias; i++) {
+        float *logit = &adjusted[s->bias[i].token];
+        if (s->bias[i].bias == -INFINITY)
+            *logit = -INFINITY;
+        else if (*logit != -INFINITY)
+            *logit = stay_finite(*logit + s->bias[i].bias);
+    }
+    penalise(adjusted, s, place->before + (place->n_before - n), n, scratch->counts);
+    return adjusted;
 }
 
 /* ---- keys --------------------------------------------------------------- */
@@ -89,6 +193,7 @@ static void make_heap(uint64_t *heap, int32_t n) {
 
 /* Steps through the ids that are not banned, in order. */
 typedef struct allowed_ids {
+    const float *logits;
     const sl_token *banned;
     int32_t n_banned;
     int32_t next_banned;
@@ -97,17 +202,18 @@ typedef struct allowed_ids {
 static bool is_allowed(allowed_ids *a, int32_t id) {
     while (a->next_banned < a->n_banned && a->banned[a->next_banned] < id)
         a->next_banned++;
-    return a->next_banned == a->n_banned || a->banned[a->next_banned] != id;
+    if (a->next_banned < a->n_banned && a->banned[a->next_banned] == id) return false;
+    return a->logits[id] != -INFINITY;
 }
 
 static sl_status check_finite(const float *logits, int32_t vocab, sl_error *err) {
     bool finite = true;
     for (int32_t i = 0; i < vocab; i++) /* without a branch: this is most of argmax */
-        finite &= fabsf(logits[i]) <= FLT_MAX;
+        finite &= is_finite(logits[i]);
     if (finite) return SL_OK;
 
     int32_t bad = 0;
-    while (fabsf(logits[bad]) <= FLT_MAX)
+    while (is_finite(logits[bad]))
         bad++;
     return sl__fail(err, SL_E_NUMBER, SL_NOWHERE, "logit of token %d is %g", (int)bad,
                     (double)logits[bad]);
@@ -202,7 +308,7 @@ static int32_t select_candidates(const float *logits, int32_t vocab, const sl_sa
 /* ---- the two calls --------------------------------------------------------- */
 
 size_t sl_sample_scratch_bytes(int32_t vocab) {
-    return (size_t)vocab * sizeof(uint64_t);
+    return (size_t)vocab * (sizeof(uint64_t) + sizeof(float) + sizeof(int32_t));
 }
 
 static sl_status check_call(const float *logits, int32_t vocab, const sl_sampling *sampling,
@@ -211,7 +317,7 @@ static sl_status check_call(const float *logits, int32_t vocab, const sl_samplin
     for (int32_t i = 1; i < n_banned; i++)
         SL_ASSERT(banned[i - 1] < banned[i]);
 
-    const sl_status status = sl_sampling_check(sampling, err);
+    const sl_status status = sl_sampling_check(sampling, vocab, err);
     return status != SL_OK ? status : check_finite(logits, vocab, err);
 }
 
@@ -220,19 +326,21 @@ static sl_status fail_all_banned(int32_t vocab, sl_error *err) {
 }
 
 sl_status sl_sample(const float *logits, int32_t vocab, const sl_sampling *sampling,
-                    int32_t position, const sl_token *banned, int32_t n_banned, void *scratch,
+                    sl_sample_place place, const sl_token *banned, int32_t n_banned, void *scratch,
                     sl_token *out, sl_error *err) {
-    const allowed_ids allowed = {banned, n_banned, 0};
+    const scratch_parts parts = divide_scratch(scratch, vocab);
     *out = -1;
     const sl_status status = check_call(logits, vocab, sampling, banned, n_banned, err);
     if (status != SL_OK) return status;
 
+    logits = adjust(logits, vocab, sampling, &place, &parts);
+    const allowed_ids allowed = {logits, banned, n_banned, 0};
     if (sampling->temperature == 0) { /* every filter keeps the best */
         *out = argmax(logits, vocab, allowed);
         return *out < 0 ? fail_all_banned(vocab, err) : SL_OK;
     }
 
-    uint64_t *keys = scratch;
+    uint64_t *keys = parts.keys;
     float best = 0;
     const int32_t n = select_candidates(logits, vocab, sampling, allowed, keys, &best);
     if (n == 0) return fail_all_banned(vocab, err);
@@ -240,7 +348,7 @@ sl_status sl_sample(const float *logits, int32_t vocab, const sl_sampling *sampl
     double best_score = 0;
     for (int32_t i = 0; i < n; i++) {
         const int32_t id = key_id(keys[i]);
-        const double u = sl__random_open01(sampling->seed, (uint64_t)position, (uint64_t)id);
+        const double u = sl__random_open01(sampling->seed, (uint64_t)place.position, (uint64_t)id);
         const double log_p = ((double)key_logit(keys[i]) - (double)best) / sampling->temperature;
         const double score = log_p - log(-log(u));
         if (*out < 0 || score > best_score || (score == best_score && id < *out)) {
@@ -252,13 +360,15 @@ sl_status sl_sample(const float *logits, int32_t vocab, const sl_sampling *sampl
 }
 
 sl_status sl_sample_distribution(const float *logits, int32_t vocab, const sl_sampling *sampling,
-                                 const sl_token *banned, int32_t n_banned, void *scratch,
-                                 double *probabilities, sl_error *err) {
-    const allowed_ids allowed = {banned, n_banned, 0};
+                                 sl_sample_place place, const sl_token *banned, int32_t n_banned,
+                                 void *scratch, double *probabilities, sl_error *err) {
+    const scratch_parts parts = divide_scratch(scratch, vocab);
     memset(probabilities, 0, (size_t)vocab * sizeof probabilities[0]);
     const sl_status status = check_call(logits, vocab, sampling, banned, n_banned, err);
     if (status != SL_OK) return status;
 
+    logits = adjust(logits, vocab, sampling, &place, &parts);
+    const allowed_ids allowed = {logits, banned, n_banned, 0};
     if (sampling->temperature == 0) {
         const int32_t id = argmax(logits, vocab, allowed);
         if (id < 0) return fail_all_banned(vocab, err);
@@ -266,7 +376,7 @@ sl_status sl_sample_distribution(const float *logits, int32_t vocab, const sl_sa
         return SL_OK;
     }
 
-    uint64_t *keys = scratch;
+    uint64_t *keys = parts.keys;
     float best = 0;
     const int32_t n = select_candidates(logits, vocab, sampling, allowed, keys, &best);
     if (n == 0) return fail_all_banned(vocab, err);

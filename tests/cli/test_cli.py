@@ -78,7 +78,8 @@ def test_help_names_every_promised_option():
     for flag in """-m --model -p --prompt -f --file -sys --system-prompt -n --predict --n-predict
                    -c --ctx-size -t --threads --temp --top-k --top-p --min-p -s --seed
                    --ignore-eos -r --reverse-prompt -ctk --cache-type-k -ctv --cache-type-v
-                   --isa --layout --raw --spec-type --spec-policy --spec-draft-n-max --draft-max
+                   --repeat-last-n --repeat-penalty --presence-penalty --frequency-penalty
+                   -l --logit-bias --isa --layout --raw --spec-type --spec-policy --spec-draft-n-max --draft-max
                    --spec-ngram-min --spec-ngram-max --expert-budget --spec-trace
                    --stats-json""".split():
         assert flag in words, flag
@@ -120,6 +121,16 @@ BAD_VALUES = [  # flag, value, what the message must say besides both
     ("--top-p", "1.01", "above 0 and at most 1"),
     ("--min-p", "2", "0 .. 1"),
     ("-s", "-2", "-1 or more"),
+    ("--repeat-last-n", "-2", "-1 .. "),
+    ("--repeat-penalty", "0", "above 0"),
+    ("--presence-penalty", "much", "a number"),
+    ("--frequency-penalty", "nan", "a number"),
+    ("--logit-bias", "7", "token id, + or -"),
+    ("--logit-bias", "+1", "token id, + or -"),
+    ("--logit-bias", "7+", "token id, + or -"),
+    ("--logit-bias", "7+inf", "token id, + or -"),
+    ("--logit-bias", "7+-1", "token id, + or -"),
+    ("--logit-bias", "99999999999+1", "token id, + or -"),
     ("-ctk", "q8_0", "f16 or f32"),
     ("-ctv", "f64", "f16 or f32"),
     ("--layout", "upside-down", "auto, packed or mapped"),
@@ -295,6 +306,23 @@ def test_speculation_changes_no_byte():
             assert out == text, policy
             assert stats["logits_hash"] == plain["logits_hash"], policy
             assert stats["token_hash"] == plain["token_hash"], policy
+
+
+def test_penalties_and_biases_reach_the_sampler():
+    args = ["-p", STORY, "-n", "40", "-s", "3", "--ignore-eos", "--temp", "0"]
+    _, plain, err = stats_of(*args)
+    assert "penalties" not in err and "logit bias" not in err, err
+    code, out, _ = sluice("tokenize", stdin=plain)
+    assert code == 0
+    first = out.split()[0].decode()
+    stats, out, err = stats_of(*args, "--repeat-penalty", "1.5", "--repeat-last-n", "-1",
+                               "--frequency-penalty", "9", "-l", "5-0.25")
+    assert out != plain and "1.5 repeat, 0 presence, 9 frequency, all tokens" in err, err
+    settings = stats["settings"]
+    assert settings["repeat_penalty"] == 1.5 and settings["logit_bias"] == [[5, -0.25]]
+    assert stats_of(*args, "--logit-bias", f"{first}-inf")[1] != plain
+    assert stats_of(*args, "--presence-penalty", "0", "--repeat-penalty", "1.0")[1] == plain
+    fails(2, ["run", "-p", "x", "-l", "999999-1"], "logit bias of token 999999", "0 .. ")
 
 
 def test_a_random_seed_is_shown_and_repeats_the_text():

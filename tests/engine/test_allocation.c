@@ -115,6 +115,10 @@ static void nothing_is_allocated_between_the_first_text_and_the_last(void **stat
         params.max_tokens = world_share(100, 20);
         params.ignore_eos = 1;
         params.sampling.temperature = i % 2 ? 0 : 0.9f;
+        params.sampling.repeat_penalty = 1.05f;
+        params.sampling.repeat_last_n = -1;
+        params.sampling.bias = &(const sl_logit_bias){5, 0.5f};
+        params.sampling.n_bias = 1;
         params.budget.mode = i % 2 ? SL_BUDGET_OFF : SL_BUDGET_SUBSTITUTE;
         params.budget.experts = 12;
         params.on_text = watch;

@@ -6,6 +6,7 @@
  * the same, byte for byte. At the end the totals must show that drafting really happened. */
 #include "engine_world.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -268,6 +269,69 @@ static void the_text_is_the_same_on_every_table_and_any_number_of_threads(void *
     sl_model_close(&best);
 }
 
+/* Penalties that bite while drafts are still accepted, and biases on tokens of the prompt. */
+static void draw_adjustments(check_random *r, int32_t number, request *q, sl_logit_bias bias[8]) {
+    sl_sampling *s = &q->params.sampling;
+    static const int32_t windows[] = {64, 8, -1, 3};
+    if (number % 3 != 1) {
+        s->repeat_last_n = windows[number % 4];
+        s->repeat_penalty = number % 2 ? 1.05f : 1.3f;
+        s->frequency_penalty = number % 2 ? 0.02f : 0.3f;
+        s->presence_penalty = number % 2 ? 0.05f : 0.6f;
+    }
+    if (number % 3 != 0) {
+        s->bias = bias;
+        s->n_bias = 8;
+        for (int32_t i = 0; i < 8; i++)
+            bias[i] = (sl_logit_bias){q->prompt[check_below(r, q->n_prompt)],
+                                      i < 2 ? -INFINITY : (float)(check_below(r, 50) - 25) / 10};
+    }
+}
+
+/* Mutations: count penalties over the committed tokens alone, or over all drafted rows
+ * instead of the row's ancestors; forget the prompt of a session that goes on. */
+static void penalties_look_at_a_rows_own_ancestors(void **state) {
+    (void)state;
+    static const char *const policies[] = {"static:1", "static:3", "static:8",   "static:16",
+                                           "cascade",  "ledger",   "ledger:100%"};
+    sl_model *model = world_open(SL_MODEL_FILE, NULL, SL_LAYOUT_PACKED);
+    request *q = malloc(sizeof *q);
+    result *want = malloc(sizeof *want), *have = malloc(sizeof *have);
+    assert_true(q && want && have);
+    check_random r = {.seed = 5};
+    totals t = {0};
+    int32_t changed = 0;
+    const int32_t n = world_is_full() ? 120 : world_share(12, 3);
+    for (int32_t i = 0; i < n; i++) {
+        sl_logit_bias bias[8];
+        draw_request(&r, model, 4 * i, q); /* copying, temperature 0, 0.7, 1.3 by turns */
+        q->context = CONTEXT;
+        q->params.max_tokens = world_is_slow() ? 40 : 100;
+        q->params.ignore_eos = 1;
+        q->params.n_stop = 0;
+        run(q, &plain, model, have);
+        draw_adjustments(&r, i / 3, q, bias);
+        run(q, &plain, model, want);
+        changed += want->stats.token_hash != have->stats.token_hash;
+        for (size_t j = world_is_slow() ? (size_t)i % 4 : 0; j < SL_COUNT(policies);
+             j += world_is_slow() ? 3 : 1) {
+            way w = plain;
+            (void)snprintf(w.policy, sizeof w.policy, "%s", policies[j]);
+            w.ngram_min = 1;
+            run(q, &w, model, have);
+            compare(want, have, &w, i);
+            add_up(&t, have);
+        }
+    }
+    tell(&t);
+    CHECK_CASE(changed >= n / 2, "only %d of %d texts changed", changed, n);
+    assert_true(t.drafted > 5 * t.runs && t.accepted > t.runs);
+    free(q);
+    free(want);
+    free(have);
+    sl_model_close(&model);
+}
+
 /* A budget that bites is lossy, says so, and still gives one text for one request.
  * Mutations: ignore the budget; report no loss; count one-row passes in the mass. */
 static void a_budget_is_named_lossy_and_repeatable(void **state) {
@@ -309,6 +373,7 @@ static void a_session_that_goes_on_gives_the_bytes_of_one_prompt(void **state) {
     check_random r = {.seed = 4};
     for (int32_t i = 0; i < world_share(12, 2); i++) {
         draw_request(&r, model, i, q);
+        if (i % 2) q->params.sampling.repeat_penalty = 1.3f;
         way w = plain;
         (void)snprintf(w.policy, sizeof w.policy, "static:4");
         run(q, &w, model, want);
@@ -335,6 +400,7 @@ static void a_session_that_goes_on_gives_the_bytes_of_one_prompt(void **state) {
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(the_text_is_the_same_with_and_without_speculation),
     cmocka_unit_test(the_text_is_the_same_on_every_table_and_any_number_of_threads),
+    cmocka_unit_test(penalties_look_at_a_rows_own_ancestors),
     cmocka_unit_test(a_budget_is_named_lossy_and_repeatable),
     cmocka_unit_test(a_session_that_goes_on_gives_the_bytes_of_one_prompt),
 };
