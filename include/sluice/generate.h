@@ -53,7 +53,11 @@ typedef struct sl_iteration { /* one record of a request's trace */
 typedef struct sl_generate_params {
     int32_t max_tokens; /* tokens to emit; < 0: until the context is full. Default -1 */
     sl_sampling sampling;
-    int ignore_eos;          /* ban every end-of-generation token                          */
+    int ignore_eos;         /* ban every end-of-generation token                          */
+    const sl_token *replay; /* [n_replay] emit these, whatever the logits say, and end: every
+                               pass and its time are real, the text is a recorded one. NULL
+                               (default): the sampler's choice is the text             */
+    int32_t n_replay;
     const char *const *stop; /* [n_stop] stop strings, UTF-8, none empty              */
     int32_t n_stop;
 

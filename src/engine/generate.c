@@ -83,11 +83,23 @@ static sl_status check_stops(const sl_generate_params *p, sl_error *err) {
     return SL_OK;
 }
 
+static sl_status check_replay(const sl_model *model, const sl_generate_params *p, sl_error *err) {
+    const int32_t vocab = sl_model_facts_of(model)->vocab;
+    for (int32_t i = 0; p->replay && i < p->n_replay; i++) {
+        if (p->replay[i] < 0 || p->replay[i] >= vocab)
+            return sl__fail(err, SL_E_ARG, SL_NOWHERE,
+                            "replayed token %d of %d is %d, expected 0 .. %d", i + 1, p->n_replay,
+                            p->replay[i], vocab - 1);
+    }
+    return SL_OK;
+}
+
 sl_status sl_generate_check(const sl_model *model, const sl_generate_params *p, sl_error *err) {
     const sl_model_facts *facts = sl_model_facts_of(model);
     slp_config cfg;
     sl_status status = sl_sampling_check(&p->sampling, facts->vocab, err);
     if (status == SL_OK) status = check_stops(p, err);
+    if (status == SL_OK) status = check_replay(model, p, err);
     if (status != SL_OK) return status;
     if (p->draft_max < -1 || p->draft_max > SL_DRAFT_MAX)
         return sl__fail(err, SL_E_ARG, SL_NOWHERE, "%d drafted tokens, expected 0 .. %d",
@@ -118,6 +130,7 @@ typedef struct request {
     sl_error *err;
     sl_status status;
     int32_t vocab;
+    int32_t tokens_max; /* tokens to emit, -1: until the context is full */
 
     slp_config policy_cfg;
     slp_controller *policy;
@@ -171,6 +184,7 @@ static bool choose_and_emit(request *q, const float *logits, int32_t position, s
         end_request(q, SL_STOP_ERROR);
         return false;
     }
+    if (q->params->replay) *token = q->params->replay[s->tokens];
     s->logits_hash = sl__hash_bytes(s->logits_hash, logits, (size_t)q->vocab * sizeof *logits);
     if (sl_token_is_eog(q->model, *token)) {
         end_request(q, SL_STOP_EOG);
@@ -184,8 +198,7 @@ static bool choose_and_emit(request *q, const float *logits, int32_t position, s
     const char *bytes = sl_token_bytes(q->model, *token, 0, &n);
     hand_out(q, sl__text_stream_push(&q->text, bytes, n));
     if (q->text.stopped) end_request(q, SL_STOP_STRING);
-    if (q->params->max_tokens >= 0 && s->tokens >= q->params->max_tokens)
-        end_request(q, SL_STOP_LENGTH);
+    if (q->tokens_max >= 0 && s->tokens >= q->tokens_max) end_request(q, SL_STOP_LENGTH);
     if (position >= sl_session_context(q->session)) end_request(q, SL_STOP_CONTEXT);
     return !q->ended;
 }
@@ -279,7 +292,7 @@ static void run_prompt(request *q, const sl_token *prompt, int32_t n_prompt) {
         if (cancelled(q)) end_request(q, SL_STOP_CALLER);
     }
     observe_tokens(q, prompt, n_prompt);
-    if (!q->ended && q->params->max_tokens == 0) end_request(q, SL_STOP_LENGTH);
+    if (!q->ended && q->tokens_max == 0) end_request(q, SL_STOP_LENGTH);
     sl_token token;
     if (!q->ended && choose_and_emit(q, q->logits, sl_session_length(q->session), &token))
         observe_tokens(q, q->chosen, q->n_chosen);
@@ -292,8 +305,7 @@ static sl__draft propose(request *q, int32_t n) {
     const sl__draft none = {0, 0};
     /* A draft must leave room for its tokens in the context and in max_tokens. */
     n = sl__min_i32(n, sl_session_context(q->session) - q->length - 1);
-    if (q->params->max_tokens >= 0)
-        n = sl__min_i32(n, q->params->max_tokens - q->stats->tokens - 1);
+    if (q->tokens_max >= 0) n = sl__min_i32(n, q->tokens_max - q->stats->tokens - 1);
     n = sl__min_i32(n, q->session->params.batch - 1);
     if (n <= 0 || !q->ngram) return none;
     return q->ngram->drafter.propose(&q->ngram->drafter, n, q->nodes);
@@ -416,6 +428,11 @@ static void finish_stats(request *q) {
     s->budget_mass = q->budgeted > 0 ? q->mass / q->budgeted : 1.0;
 }
 
+static int32_t tokens_max(const sl_generate_params *p) {
+    if (!p->replay) return p->max_tokens;
+    return p->max_tokens < 0 ? p->n_replay : sl__min_i32(p->max_tokens, p->n_replay);
+}
+
 sl_status sl_generate(sl_session *session, const sl_token *prompt, int32_t n_prompt,
                       const sl_generate_params *params, sl_generate_stats *stats, sl_error *err) {
     *stats = (sl_generate_stats){.prompt_tokens = n_prompt,
@@ -438,7 +455,8 @@ sl_status sl_generate(sl_session *session, const sl_token *prompt, int32_t n_pro
                  .params = params,
                  .stats = stats,
                  .err = err,
-                 .vocab = sl_model_facts_of(model)->vocab};
+                 .vocab = sl_model_facts_of(model)->vocab,
+                 .tokens_max = tokens_max(params)};
     sl__block block;
     status = set_up(&q, &block);
     if (status != SL_OK) return status;
