@@ -51,7 +51,7 @@ typedef struct sl_model_facts {
     float rope_base;
 
     uint64_t params;           /* elements of all tensors                    */
-    uint64_t file_bytes;       /* size of the file                           */
+    uint64_t file_bytes;       /* size of the file, or of all its parts      */
     uint64_t weight_bytes;     /* all tensors, as stored                     */
     uint64_t bytes_per_token;  /* weights one row reads in one pass          */
     uint64_t bytes_dense;      /* of which: read whatever the router says    */
@@ -81,7 +81,8 @@ typedef struct sl_model_params {
 /* All defaults: best table, automatic layout, one thread per core, no progress. */
 SL_API sl_model_params sl_model_params_default(void);
 
-/* Open a GGUF v2 or v3 file. params may be NULL (all defaults).
+/* Open a GGUF v2 or v3 file, or the first of several parts
+ * (NAME-00001-of-00003.gguf). params may be NULL (all defaults).
  *
  * Returns SL_OK and *out (release with sl_model_close), or with *out = NULL:
  *   SL_E_IO      the file cannot be opened or mapped

@@ -8,7 +8,8 @@
  * One cursor walks the records in order. Every read goes through take(), which knows
  * how many bytes are left; no count is believed before the bytes it implies are there,
  * so memory is at most a small multiple of the file. What a record is called in an
- * error is kept in the cursor. Meanings and types of keys: gguf_keys.c. */
+ * error is kept in the cursor. Meanings and types of keys: gguf_keys.c. Models in several
+ * files: gguf_split.c. */
 #include "model/gguf.h"
 
 #include <inttypes.h>
@@ -471,10 +472,21 @@ static sl_status parse_tensors(cursor *c) {
     return SL_OK;
 }
 
+static void close_tables(sl__gguf *g) {
+    free(g->key_slots);
+    free(g->tensor_slots);
+    free(g->keys);
+    free(g->tensors);
+    g->key_slots = g->tensor_slots = NULL;
+    g->keys = NULL;
+    g->tensors = NULL;
+    g->n_keys = g->n_tensors = 0;
+}
+
 sl_status sl__gguf_parse(sl__gguf *g, const void *bytes, size_t n, const char *file,
                          sl_error *err) {
     sl_status status;
-    *g = (sl__gguf){.bytes = bytes, .size = n};
+    *g = (sl__gguf){.bytes = bytes, .size = n, .n_parts = 1};
     cursor c = {.g = g, .err = err};
 
     g->file = strdup(file);
@@ -491,7 +503,7 @@ fail:
     return status;
 }
 
-sl_status sl__gguf_open(sl__gguf *g, const char *path, sl_error *err) {
+sl_status sl__gguf_open_file(sl__gguf *g, const char *path, sl_error *err) {
     sl__mapping mapping;
     *g = (sl__gguf){0};
     sl_status status = sl__mapping_open(&mapping, path, err);
@@ -505,11 +517,47 @@ sl_status sl__gguf_open(sl__gguf *g, const char *path, sl_error *err) {
     return SL_OK;
 }
 
-void sl__gguf_close(sl__gguf *g) {
-    free(g->key_slots);
+sl_status sl__gguf_join_tensors(sl__gguf *g, sl_error *err) {
+    size_t total = 0;
+    for (int32_t p = 0; p < g->n_parts; p++)
+        total += (size_t)sl__gguf_part(g, p)->n_tensors;
+    if (total > SL_GGUF_TENSORS_MAX)
+        return sl__fail(err, SL_E_FORMAT, SL_NOWHERE,
+                        "%s: %zu tensors in all parts, expected at most %d", g->file, total,
+                        SL_GGUF_TENSORS_MAX);
+    sl__gguf_tensor *tensors = realloc(g->tensors, (total + 1) * sizeof *tensors);
+    if (!tensors) return out_of_memory(g, total * sizeof *tensors, err);
+    g->tensors = tensors;
+    int32_t *slots = new_slots((int32_t)total);
+    if (!slots) return out_of_memory(g, total * sizeof *tensors, err);
     free(g->tensor_slots);
-    free(g->keys);
-    free(g->tensors);
+    g->tensor_slots = slots;
+
+    int32_t n = g->n_tensors;
+    for (int32_t p = 1; p < g->n_parts; p++) {
+        sl__gguf *part = &g->more[p - 1];
+        for (int32_t i = 0; i < part->n_tensors; i++) {
+            tensors[n] = part->tensors[i];
+            tensors[n++].part = p;
+        }
+        close_tables(part);
+    }
+    g->n_tensors = n;
+    for (int32_t i = 0; i < n; i++) {
+        int32_t *slot = tensor_slot(g, tensors[i].name, strlen(tensors[i].name));
+        if (*slot >= 0)
+            return sl__gguf_fail_tensor(g, &tensors[i], err, "appears a second time, first in %s",
+                                        sl__gguf_part(g, tensors[*slot].part)->file);
+        *slot = i;
+    }
+    return SL_OK;
+}
+
+void sl__gguf_close(sl__gguf *g) {
+    for (int32_t p = 1; p < g->n_parts; p++)
+        sl__gguf_close(&g->more[p - 1]); /* parts have no parts */
+    free(g->more);
+    close_tables(g);
     free(g->file);
     sl__mapping_close(&g->mapping);
     *g = (sl__gguf){0};

@@ -9,6 +9,9 @@
  * offset in err->at, and a text naming file, offset, key or tensor, what was found
  * and what was expected.
  *
+ * A model in several files (gguf_split.c) is opened by its first file: the tensors of all
+ * are then in one table, the keys are the first file's.
+ *
  * What the keys and tensors mean is not known here (arch files know). Nothing here
  * writes; gguf_write.h does. */
 #ifndef SL_GGUF_H
@@ -28,6 +31,7 @@
 #define SL_GGUF_TENSOR_NAME_MAX 63 /* bytes, as in ggml                         */
 #define SL_GGUF_ALIGNMENT_MAX (1 << 20)
 #define SL_GGUF_DIMS_MAX 4
+#define SL_GGUF_PARTS_MAX 1024 /* files of one model */
 
 /* ---- tensor types ---- */
 
@@ -119,6 +123,7 @@ typedef struct sl__gguf_tensor {
     uint64_t at;                  /* offset of the data in the file                    */
     uint64_t record_at;           /* offset of the record, where errors about it point */
     const unsigned char *data;    /* [size], borrowed from the file                    */
+    int32_t part;                 /* the file that holds it: sl__gguf_part()           */
 } sl__gguf_tensor;
 
 /* Where a key and its value lie. Read through the getters below. */
@@ -133,7 +138,8 @@ typedef struct sl__gguf_key {
 } sl__gguf_key;
 
 /* Read only after parsing; may be shared by threads. */
-typedef struct sl__gguf {
+typedef struct sl__gguf sl__gguf;
+struct sl__gguf {
     char *file; /* name for messages, owned */
     const unsigned char *bytes;
     size_t size;
@@ -149,15 +155,24 @@ typedef struct sl__gguf {
     int32_t *tensor_slots; /* open-addressing indices by name, owned */
     int32_t *key_slots;
     sl__mapping mapping; /* closed unless sl__gguf_open() was used */
-} sl__gguf;
+
+    sl__gguf *more; /* [n_parts - 1] the model's other files, without tables; owned */
+    int32_t n_parts;
+};
 
 /* Parse n bytes, which must outlive g; `file` names them in messages (copied).
  * SL_E_FORMAT or SL_E_NOMEM: g is then closed (all zero). */
 SL_MUST_USE sl_status sl__gguf_parse(sl__gguf *g, const void *bytes, size_t n, const char *file,
                                      sl_error *err);
 
-/* Map a file and parse it. Also SL_E_IO. */
+/* Map a file and parse it, and all its parts if it is the first of several. Also SL_E_IO. */
 SL_MUST_USE sl_status sl__gguf_open(sl__gguf *g, const char *path, sl_error *err);
+
+/* The i-th file of a model, 0 .. n_parts - 1; the first is g itself. */
+const sl__gguf *sl__gguf_part(const sl__gguf *g, int32_t i);
+
+/* Bytes of all files. */
+uint64_t sl__gguf_bytes(const sl__gguf *g);
 
 /* Release; closed (all zero) is fine. */
 void sl__gguf_close(sl__gguf *g);

@@ -43,7 +43,8 @@ sl_status sl__gguf_fail_tensor(const sl__gguf *g, const sl__gguf_tensor *tensor,
     const sl__gguf_subject subject = {"tensor", tensor->name, (int)strlen(tensor->name)};
     va_list args;
     va_start(args, format);
-    const sl_status status = sl__gguf_fail_at(g, subject, tensor->record_at, err, format, args);
+    const sl_status status = sl__gguf_fail_at(sl__gguf_part(g, tensor->part), subject,
+                                              tensor->record_at, err, format, args);
     va_end(args);
     return status;
 }

@@ -1,4 +1,4 @@
-/* gguf_private.h - what gguf.c and gguf_keys.c share and nobody else needs. */
+/* gguf_private.h - what gguf*.c share and nobody else needs. */
 #ifndef SL_GGUF_PRIVATE_H
 #define SL_GGUF_PRIVATE_H
 
@@ -16,6 +16,12 @@ typedef struct sl__gguf_subject {
 /* SL_E_FORMAT: "<file>: <subject> at offset <at>: <format>". */
 sl_status sl__gguf_fail_at(const sl__gguf *g, sl__gguf_subject subject, uint64_t at, sl_error *err,
                            const char *format, va_list args);
+
+/* sl__gguf_open() of one file, whatever it says about parts. */
+SL_MUST_USE sl_status sl__gguf_open_file(sl__gguf *g, const char *path, sl_error *err);
+
+/* Move the tensor records of g->more to g's table. SL_E_FORMAT if a name comes twice. */
+SL_MUST_USE sl_status sl__gguf_join_tensors(sl__gguf *g, sl_error *err);
 
 /* Name and size of a value type; asserts that it is one. Size 0: strings and arrays. */
 const char *sl__gguf_type_name(uint32_t type);

@@ -219,7 +219,7 @@ static void count_types(const sl__gguf *g, sl_model_facts *f) {
 static void count_bytes(sl_model *m) {
     sl_model_facts *f = &m->facts;
     count_types(&m->file, f);
-    f->file_bytes = m->file.size;
+    f->file_bytes = sl__gguf_bytes(&m->file);
     f->bytes_dense = sl__weight_matrix_bytes(&m->head);
     for (int32_t i = 0; i < f->layers; i++) {
         const sl__layer *l = &m->layers[i];
@@ -258,7 +258,8 @@ static void pack_weight(sl_model *m, sl__pool *pool, const sl__weight *w,
                         const sl_model_params *params, uint64_t *done) {
     pack_job job = {w, pool};
     sl__pool_run(pool, pack_on_thread, &job);
-    sl__mapping_drop(&m->file.mapping, (size_t)(w->rows - m->file.bytes),
+    const sl__gguf *part = sl__gguf_part(&m->file, w->part);
+    sl__mapping_drop(&part->mapping, (size_t)(w->rows - part->bytes),
                      (size_t)w->n_experts * sl__weight_matrix_bytes(w)); /* panels may be more */
     *done += sl__weight_bytes(w);
     if (params->progress) params->progress(params->progress_user, *done, m->block.size);

@@ -35,7 +35,8 @@ sl_status sl__weight_bind(sl__weight *w, const sl__gguf *g, const sl__gguf_tenso
                       .n_experts = (int32_t)tensor->ne[2],
                       .n_panels = sl__div_up_i32((int32_t)tensor->ne[1], SL_PANEL_ROWS),
                       .rows = tensor->data,
-                      .name = tensor->name};
+                      .name = tensor->name,
+                      .part = tensor->part};
     return SL_OK;
 }
 

@@ -18,6 +18,7 @@ typedef struct sl__weight {
     const uint8_t *rows; /* as in the file: [n_experts][n_out] rows             */
     uint8_t *panels;     /* [n_experts][n_panels] panels, or NULL: not packed   */
     const char *name;    /* tensor name, borrowed from the file                 */
+    int32_t part;        /* the file it is in: sl__gguf_part()                  */
 } sl__weight;
 
 /* Describe a tensor that was checked to be [n_in, n_out] or [n_in, n_out, n_experts].

@@ -434,6 +434,106 @@ static void every_integer_type_is_accepted_and_checked(void **state) {
     }
 }
 
+/* Fails if a float type is read with the wrong width, or a number that float cannot hold
+ * becomes one that it can. */
+static void both_float_types_are_accepted_and_checked(void **state) {
+    static const struct {
+        uint32_t type, size;
+        uint64_t bits;
+        bool fits;
+        float value;
+    } rows[] = {
+        {SL_GGUF_F32, 4, 0xc0200000, true, -2.5f},
+        {SL_GGUF_F32, 4, 0x7f800000, false, 0}, /* infinity */
+        {SL_GGUF_F32, 4, 0x7fc00000, false, 0}, /* NaN */
+        {SL_GGUF_F64, 8, 0xc004000000000000, true, -2.5f},
+        {SL_GGUF_F64, 8, 0x7e37e43c8800759c, false, 0}, /* 1e300 */
+        {SL_GGUF_F64, 8, 0x7ff8000000000000, false, 0}, /* NaN */
+        {SL_GGUF_U32, 4, 3, false, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < SL_COUNT(rows); i++) {
+        sl__gguf g;
+        float value = 0;
+        raw r = header(0, 1);
+        put_name(&r, "abcdef");
+        put_u32(&r, rows[i].type);
+        put_u64(&r, rows[i].bits);
+        r.n -= 8 - rows[i].size;
+        unsigned char *copy = exact_copy(r.bytes, r.n);
+        CHECK_CASE(sl__gguf_parse(&g, copy, r.n, "t", NULL) == SL_OK, "%zu", i);
+        const sl_status status = sl__gguf_f32(&g, "abcdef", -1e38f, 1e38f, &value, NULL);
+        CHECK_CASE((status == SL_OK) == rows[i].fits, "%zu", i);
+        if (rows[i].fits) CHECK_CASE(value == rows[i].value, "%zu: %g", i, (double)value);
+        sl__gguf_close(&g);
+        free(copy);
+    }
+}
+
+/* A value of every type, and an array of three of every type but arrays: the key behind it
+ * is found, so its size was right; an array cut by one byte is not believed. */
+static void every_value_type_has_its_size_alone_and_in_arrays(void **state) {
+    static const uint32_t sizes[] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
+    (void)state;
+    for (uint32_t type = 0; type < SL_COUNT(sizes); type++) {
+        const size_t one = type == SL_GGUF_STRING ? 8 + 3 : sizes[type];
+        for (uint32_t array = 0; array <= 1 && one > 0; array++) {
+            sl__gguf g;
+            int32_t behind = 0;
+            raw r = header(0, 2);
+            put_name(&r, "value");
+            put_u32(&r, array ? SL_GGUF_ARRAY : type);
+            if (array) put_u32(&r, type);
+            if (array) put_u64(&r, 3);
+            for (uint32_t i = 0; i < (array ? 3 : 1); i++) {
+                if (type == SL_GGUF_STRING) put_name(&r, "abc");
+                if (type != SL_GGUF_STRING) put_zeros(&r, one);
+            }
+            const size_t end = r.n;
+            put_name(&r, "behind");
+            put_u32(&r, SL_GGUF_U32);
+            put_u32(&r, 77);
+            unsigned char *copy = exact_copy(r.bytes, r.n);
+            CHECK_CASE(sl__gguf_parse(&g, copy, r.n, "t", NULL) == SL_OK, "%u, %u", type, array);
+            assert_int_equal(sl__gguf_i32(&g, "behind", 0, 99, &behind, NULL), SL_OK);
+            assert_int_equal(behind, 77);
+            assert_int_equal(sl__gguf_find_key(&g, "value")->count, array ? 3 : 1);
+            assert_int_equal(sl__gguf_find_key(&g, "value")->element, type);
+            sl__gguf_close(&g);
+            free(copy);
+            CHECK_CASE(parse(r.bytes, end - 1, NULL) == SL_E_FORMAT, "%u, %u", type, array);
+        }
+    }
+}
+
+/* Fails if the data starts elsewhere than at the next multiple of general.alignment, or a
+ * tensor may lie at an offset that is none. */
+static void data_starts_at_a_multiple_of_the_alignment(void **state) {
+    (void)state;
+    for (uint32_t alignment = 8; alignment <= 256; alignment *= 2) {
+        sl__gguf g;
+        raw r = header(1, 1);
+        put_name(&r, "general.alignment");
+        put_u32(&r, SL_GGUF_U32);
+        put_u32(&r, alignment);
+        put_tensor(&r, "a", SL_TYPE_F32, 8, 2, alignment);
+        const size_t data_at = (r.n + alignment - 1) / alignment * alignment;
+        put_zeros(&r, data_at - r.n + alignment + 64);
+        unsigned char *copy = exact_copy(r.bytes, r.n);
+        CHECK_CASE(sl__gguf_parse(&g, copy, r.n, "t", NULL) == SL_OK, "%u", alignment);
+        assert_int_equal(g.data_at, data_at);
+        assert_int_equal(g.tensors[0].at, data_at + alignment);
+        sl__gguf_close(&g);
+        const size_t offset_at = 24 + 8 + 17 + 8 + 33; /* header, key, record but for its end */
+        copy[offset_at] = (unsigned char)(alignment / 2);
+        copy[offset_at + 1] = 0;
+        sl_error err = {0};
+        CHECK_CASE(sl__gguf_parse(&g, copy, r.n, "t", &err) == SL_E_FORMAT, "%u", alignment);
+        CHECK_CASE(strstr(err.text, "expected a multiple of"), "%u: %s", alignment, err.text);
+        free(copy);
+    }
+}
+
 /* Fails if a table entry of a common type has a wrong id or size, or a hole is filled. */
 static void tensor_types_are_those_of_ggml(void **state) {
     static const struct {
@@ -555,6 +655,9 @@ int main(void) {
         cmocka_unit_test(what_was_written_reads_back),
         cmocka_unit_test(getters_say_what_was_found_and_expected),
         cmocka_unit_test(every_integer_type_is_accepted_and_checked),
+        cmocka_unit_test(both_float_types_are_accepted_and_checked),
+        cmocka_unit_test(every_value_type_has_its_size_alone_and_in_arrays),
+        cmocka_unit_test(data_starts_at_a_multiple_of_the_alignment),
         cmocka_unit_test(tensor_types_are_those_of_ggml),
         cmocka_unit_test(a_file_cut_anywhere_is_an_error),
         cmocka_unit_test(corrupted_files_are_errors_or_load),
