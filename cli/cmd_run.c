@@ -226,6 +226,7 @@ static int generate(run_options *o, run_state *st) {
     sl_error err = {SL_OK, SL_NOWHERE, ""};
     sl_generate_stats stats;
     sl_generate_params *p = &o->request.params;
+    p->own_text = !o->raw;
     p->on_text = on_text;
     p->on_prompt = on_prompt;
     p->on_iteration = st->trace ? on_iteration : NULL;

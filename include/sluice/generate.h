@@ -53,6 +53,9 @@ typedef struct sl_iteration { /* one record of a request's trace */
 typedef struct sl_generate_params {
     int32_t max_tokens; /* tokens to emit; < 0: until the context is full. Default -1 */
     sl_sampling sampling;
+    int own_text;           /* non-zero: the output is a text of its own, as in a chat, and not the
+                               rest of the prompt's. A space that the vocabulary puts before texts
+                               (sl_tokenize()) is then no part of what is emitted */
     int ignore_eos;         /* ban every end-of-generation token                          */
     const sl_token *replay; /* [n_replay] emit these, whatever the logits say, and end: every
                                pass and its time are real, the text is a recorded one. NULL
@@ -108,6 +111,8 @@ typedef struct sl_generate_stats {
     double budget_mass;   /* routing mass kept in budgeted passes, mean; 1 without    */
     uint64_t logits_hash; /* of the logits each emitted token was chosen from, in order */
     uint64_t token_hash;  /* of the emitted token ids                                 */
+    sl_token pending;     /* the newest token if it was emitted and is not in the session:
+                             to go on, put it before the next prompt. -1: there is none */
     sl_stop_reason stop;
 } sl_generate_stats;
 

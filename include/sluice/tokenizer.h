@@ -23,7 +23,10 @@ typedef int32_t sl_token;
  *   tokens [max]   written up to max; may be NULL when max is 0
  *   n_tokens       how many the whole text has, also when it is more than max
  *
- * No BOS is added. Returns SL_OK; SL_E_ARG if the text is longer than 2^30 bytes;
+ * No BOS is added. SentencePiece vocabularies put a space before the text and behind every
+ * special token in it, unless the file says otherwise (tokenizer.ggml.add_space_prefix):
+ * the tokens' bytes have that space, too, and so does the first word a model says (see
+ * own_text in generate.h). Returns SL_OK; SL_E_ARG if the text is longer than 2^30 bytes;
  * SL_E_NOMEM. Time: O(n log n). Allocates temporaries. */
 SL_API SL_MUST_USE sl_status sl_tokenize(const sl_model *model, const char *text, size_t n,
                                          int parse_special, sl_token *tokens, int32_t max,
@@ -61,6 +64,15 @@ SL_API SL_MUST_USE sl_status sl_chat_tokenize(const sl_model *model,
                                               const sl_chat_message *messages, int32_t n_messages,
                                               sl_token *tokens, int32_t max, int32_t *n_tokens,
                                               sl_error *err);
+
+/* Tokenise messages that follow an answer: what ends the assistant's message, then these,
+ * ready for the next answer. Behind the tokens of sl_chat_tokenize() and those of the
+ * answer (without the end-of-generation token) they carry the conversation on, so that only
+ * they are new to a session. Otherwise as sl_chat_tokenize(). */
+SL_API SL_MUST_USE sl_status sl_chat_tokenize_next(const sl_model *model,
+                                                   const sl_chat_message *messages,
+                                                   int32_t n_messages, sl_token *tokens,
+                                                   int32_t max, int32_t *n_tokens, sl_error *err);
 
 #ifdef __cplusplus
 }

@@ -232,6 +232,7 @@ static void plan_request(request *q, sl__plan *plan, size_t token_bytes_max, voi
     const size_t text_bytes = sl__text_stream_bytes(token_bytes_max);
     char *text = sl__plan_take(plan, text_bytes, 1);
     if (text) sl__text_stream_init(&q->text, text, text_bytes, p->stop, p->n_stop);
+    q->text.skip_space = p->own_text && sl__vocab_adds_space(q->model->vocab);
     if (q->policy_cfg.policy == SLP_POLICY_OFF) return;
     int32_t shortest = p->ngram_min;
     if (shortest == 0)
@@ -424,6 +425,8 @@ static void finish_stats(request *q) {
     if (s->passes > 0)
         s->experts_per_layer_pass =
             (double)q->experts / (double)s->passes / (double)sl_model_facts_of(q->model)->layers;
+    if (s->tokens > 0 && q->n_sequence > sl_session_length(q->session))
+        s->pending = q->sequence[q->n_sequence - 1];
     s->lossy = q->params->budget.mode != SL_BUDGET_OFF;
     s->budget_mass = q->budgeted > 0 ? q->mass / q->budgeted : 1.0;
 }
@@ -436,6 +439,7 @@ static int32_t tokens_max(const sl_generate_params *p) {
 sl_status sl_generate(sl_session *session, const sl_token *prompt, int32_t n_prompt,
                       const sl_generate_params *params, sl_generate_stats *stats, sl_error *err) {
     *stats = (sl_generate_stats){.prompt_tokens = n_prompt,
+                                 .pending = -1,
                                  .utility_mean = NAN,
                                  .budget_mass = 1.0,
                                  .logits_hash = SL_HASH_SEED,

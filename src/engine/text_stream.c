@@ -90,6 +90,13 @@ static sl__text hand_out(sl__text_stream *ts, size_t n) {
 sl__text sl__text_stream_push(sl__text_stream *ts, const char *bytes, size_t n) {
     if (ts->stopped) return (sl__text){ts->buffer, 0};
 
+    if (n > 0 && ts->skip_space) {
+        ts->skip_space = false;
+        if (bytes[0] == ' ') {
+            bytes++;
+            n--;
+        }
+    }
     const size_t held = ts->end - ts->begin;
     SL_ASSERT(held <= SL_TEXT_HELD_MAX && n <= ts->capacity - SL_TEXT_HELD_MAX);
     memmove(ts->buffer, ts->buffer + ts->begin, held);

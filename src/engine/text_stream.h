@@ -30,7 +30,9 @@ typedef struct sl__text_stream {
     size_t capacity;
     size_t begin;
     size_t end;
-    bool stopped; /* a stop string was found: pushing more gives nothing           */
+    bool skip_space; /* the first byte to come, if a space, is no part of the text. May be
+                        set after sl__text_stream_init(); false by then              */
+    bool stopped;    /* a stop string was found: pushing more gives nothing           */
 } sl__text_stream;
 
 /* Text that is ready to be shown. Borrowed until the next call on the stream. */

@@ -238,7 +238,7 @@ const char *sl__chat_name(const sl__chat_format *format) {
 typedef struct writer {
     const sl__chat_format *format;
     const sl__vocab *vocab;
-    sl__text_piece *pieces; /* PIECES_PER_MESSAGE for each message, and two */
+    sl__text_piece *pieces; /* PIECES_PER_MESSAGE for each message, and three */
     size_t n_pieces;
     bool in_turn;
     bool had_turn;
@@ -279,6 +279,11 @@ static void open_turn(writer *w) {
     w->in_turn = w->had_turn = true;
 }
 
+static void put_end(writer *w, const role_format *role) {
+    if (role->eos) put_token(w, sl__vocab_eos(w->vocab));
+    put_markup(w, role->after);
+}
+
 /* False if the message's role is none of the three. */
 static bool put_message(writer *w, const sl_chat_message *message) {
     const sl__chat_format *f = w->format;
@@ -290,15 +295,15 @@ static bool put_message(writer *w, const sl_chat_message *message) {
     if (!assistant) open_turn(w);
     put_markup(w, role->before);
     put_text(w, message->text, f->trim == TRIM_ALL || (f->trim == TRIM_ASSISTANT && assistant));
-    if (role->eos) put_token(w, sl__vocab_eos(w->vocab));
-    put_markup(w, role->after);
+    put_end(w, role);
     if (assistant || (user && f->user_ends_turn)) w->in_turn = false;
     return true;
 }
 
-sl_status sl__chat_tokenize(const sl__chat_format *format, const sl__vocab *vocab,
-                            const sl_chat_message *messages, int32_t n_messages, sl_token *tokens,
-                            int32_t max, int32_t *n_tokens, sl_error *err) {
+/* From the beginning, or (`next`) from behind an answer on. */
+static sl_status tokenize(const sl__chat_format *format, const sl__vocab *vocab, bool next,
+                          const sl_chat_message *messages, int32_t n_messages, sl_token *tokens,
+                          int32_t max, int32_t *n_tokens, sl_error *err) {
     *n_tokens = 0;
     if (!format)
         return sl__fail(err, SL_E_ARG, SL_NOWHERE,
@@ -307,12 +312,15 @@ sl_status sl__chat_tokenize(const sl__chat_format *format, const sl__vocab *voca
     if (n_messages < 1)
         return sl__fail(err, SL_E_ARG, SL_NOWHERE, "%" PRId32 " messages, expected at least 1",
                         n_messages);
-    writer w = {.format = format, .vocab = vocab};
-    w.pieces = malloc((PIECES_PER_MESSAGE * (size_t)n_messages + 2) * sizeof *w.pieces);
+    writer w = {.format = format, .vocab = vocab, .had_turn = next};
+    w.pieces = malloc((PIECES_PER_MESSAGE * (size_t)n_messages + 3) * sizeof *w.pieces);
     if (!w.pieces) return sl__fail(err, SL_E_NOMEM, SL_NOWHERE, "no memory to tokenize");
 
     sl_status status = SL_OK;
-    put_markup(&w, format->opening);
+    if (next)
+        put_end(&w, &format->assistant);
+    else
+        put_markup(&w, format->opening);
     for (int32_t i = 0; i < n_messages && status == SL_OK; i++)
         if (!put_message(&w, &messages[i]))
             status = sl__fail(err, SL_E_ARG, SL_NOWHERE,
@@ -324,4 +332,16 @@ sl_status sl__chat_tokenize(const sl__chat_format *format, const sl__vocab *voca
         status = sl__vocab_tokenize_pieces(vocab, w.pieces, w.n_pieces, tokens, max, n_tokens, err);
     free(w.pieces);
     return status;
+}
+
+sl_status sl__chat_tokenize(const sl__chat_format *format, const sl__vocab *vocab,
+                            const sl_chat_message *messages, int32_t n_messages, sl_token *tokens,
+                            int32_t max, int32_t *n_tokens, sl_error *err) {
+    return tokenize(format, vocab, false, messages, n_messages, tokens, max, n_tokens, err);
+}
+
+sl_status sl__chat_tokenize_next(const sl__chat_format *format, const sl__vocab *vocab,
+                                 const sl_chat_message *messages, int32_t n_messages,
+                                 sl_token *tokens, int32_t max, int32_t *n_tokens, sl_error *err) {
+    return tokenize(format, vocab, true, messages, n_messages, tokens, max, n_tokens, err);
 }

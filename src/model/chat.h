@@ -25,4 +25,10 @@ SL_MUST_USE sl_status sl__chat_tokenize(const sl__chat_format *format, const sl_
                                         sl_token *tokens, int32_t max, int32_t *n_tokens,
                                         sl_error *err);
 
+/* Contract of sl_chat_tokenize_next(); format may be NULL (SL_E_ARG). */
+SL_MUST_USE sl_status sl__chat_tokenize_next(const sl__chat_format *format, const sl__vocab *vocab,
+                                             const sl_chat_message *messages, int32_t n_messages,
+                                             sl_token *tokens, int32_t max, int32_t *n_tokens,
+                                             sl_error *err);
+
 #endif

@@ -430,3 +430,10 @@ sl_status sl_chat_tokenize(const sl_model *model, const sl_chat_message *message
     return sl__chat_tokenize(model->chat, model->vocab, messages, n_messages, tokens, max, n_tokens,
                              err);
 }
+
+sl_status sl_chat_tokenize_next(const sl_model *model, const sl_chat_message *messages,
+                                int32_t n_messages, sl_token *tokens, int32_t max,
+                                int32_t *n_tokens, sl_error *err) {
+    return sl__chat_tokenize_next(model->chat, model->vocab, messages, n_messages, tokens, max,
+                                  n_tokens, err);
+}

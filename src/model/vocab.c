@@ -539,6 +539,10 @@ sl_token sl__vocab_eos(const sl__vocab *vocab) {
     return vocab->eos;
 }
 
+bool sl__vocab_adds_space(const sl__vocab *vocab) {
+    return vocab->model == SL_VOCAB_SPM && vocab->space_prefix;
+}
+
 bool sl__vocab_adds_bos(const sl__vocab *vocab) {
     return vocab->adds_bos;
 }

@@ -68,6 +68,7 @@ sl_token sl__vocab_bos(const sl__vocab *vocab);
 sl_token sl__vocab_eos(const sl__vocab *vocab);
 bool sl__vocab_adds_bos(const sl__vocab *vocab);
 bool sl__vocab_adds_eos(const sl__vocab *vocab);
+bool sl__vocab_adds_space(const sl__vocab *vocab); /* before a text */
 
 /* Every end-of-generation token, ascending; borrowed. */
 const sl_token *sl__vocab_eogs(const sl__vocab *vocab, int32_t *n);

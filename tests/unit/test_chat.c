@@ -214,6 +214,35 @@ static void every_format_writes_its_own_text(void **state) {
     sl__vocab_close(&ends);
 }
 
+/* Fails if what follows an answer lacks the answer's end, begins the conversation anew, or
+ * differs from the whole conversation's text in any format. */
+static void the_next_turn_is_the_rest_of_the_conversation(void **state) {
+    (void)state;
+    sl__vocab *ends = open_with_ends();
+    for (size_t i = 0; i < SL_COUNT(formats); i++) {
+        sl_token tokens[256];
+        char text[1024];
+        size_t used = 0;
+        int32_t n = 0;
+        assert_int_equal(sl__chat_tokenize_next(sl__chat_recognise(string(formats[i].name)), ends,
+                                                &conversation[3], 1, tokens, 256, &n, NULL),
+                         SL_OK);
+        for (int32_t t = 0; t < n; t++) {
+            size_t length = 0;
+            const char *bytes = sl__vocab_bytes(ends, tokens[t], true, &length);
+            assert_true(used + length < sizeof text);
+            memcpy(text + used, bytes, length);
+            used += length;
+        }
+        text[used] = '\0';
+        const char *rendered = formats[i].rendered; /* ... A and the rest */
+        assert_true(strlen(rendered) > used);
+        const char *rest = rendered + strlen(rendered) - used;
+        CHECK_CASE(strcmp(rest, text) == 0 && rest[-1] == 'A', "%s: %s", formats[i].name, text);
+    }
+    sl__vocab_close(&ends);
+}
+
 /* Fails if a space beside "[INST]" is doubled or lost, whether it is a token or text, or an
  * answer's end is not the model's. The ids are those of Mistral's own tests. */
 static void mistral_has_the_ids_of_its_makers(void **state) {
@@ -318,6 +347,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_template_is_recognised_by_all_its_markers),
         cmocka_unit_test(every_format_writes_its_own_text),
+        cmocka_unit_test(the_next_turn_is_the_rest_of_the_conversation),
         cmocka_unit_test(mistral_has_the_ids_of_its_makers),
         cmocka_unit_test(a_conversation_is_its_rendered_template),
         cmocka_unit_test(markup_in_a_message_stays_text),

@@ -209,6 +209,28 @@ static void stop_strings_at_their_limits_work(void **state) {
     assert_int_equal(out.n, 2);
 }
 
+/* Mutations: skip a space further on, or two; look at the first push only, though it was
+ * empty; skip when nobody asked. */
+static void only_the_first_byte_can_be_a_skipped_space(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *want;
+    } rows[] = {{" a b", "a b"}, {"  a", " a"}, {"a b", "a b"}, {" ", ""}, {"\n a", "\n a"}};
+    for (size_t i = 0; i < SL_COUNT(rows); i++) {
+        char memory[SL_TEXT_HELD_MAX + 1];
+        sl__text_stream ts;
+        output out = {.n = 0};
+        sl__text_stream_init(&ts, memory, sizeof memory, NULL, 0);
+        ts.skip_space = true;
+        append(&out, sl__text_stream_push(&ts, "", 0)); /* a control token */
+        for (const char *c = rows[i].text; *c; c++)
+            append(&out, sl__text_stream_push(&ts, c, 1));
+        append(&out, sl__text_stream_finish(&ts));
+        assert_int_equal(out.n, strlen(rows[i].want));
+        assert_memory_equal(out.bytes, rows[i].want, out.n);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_cut_changes_the_text),
@@ -216,6 +238,7 @@ int main(void) {
         cmocka_unit_test(half_a_character_comes_out_at_the_end),
         cmocka_unit_test(text_waits_only_while_it_could_be_a_stop_string),
         cmocka_unit_test(stop_strings_at_their_limits_work),
+        cmocka_unit_test(only_the_first_byte_can_be_a_skipped_space),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
