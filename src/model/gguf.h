@@ -174,6 +174,9 @@ const sl__gguf *sl__gguf_part(const sl__gguf *g, int32_t i);
 /* Bytes of all files. */
 uint64_t sl__gguf_bytes(const sl__gguf *g);
 
+/* Give back the memory of n bytes of an opened model's files, see sl__mapping_drop(). */
+void sl__gguf_drop(const sl__gguf *g, const unsigned char *bytes, size_t n);
+
 /* Release; closed (all zero) is fine. */
 void sl__gguf_close(sl__gguf *g);
 

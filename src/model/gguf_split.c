@@ -33,6 +33,14 @@ uint64_t sl__gguf_bytes(const sl__gguf *g) {
     return bytes;
 }
 
+void sl__gguf_drop(const sl__gguf *g, const unsigned char *bytes, size_t n) {
+    for (int32_t i = 0; i < g->n_parts; i++) {
+        const sl__mapping *m = &sl__gguf_part(g, i)->mapping;
+        const uintptr_t at = (uintptr_t)bytes - (uintptr_t)m->bytes; /* huge if before */
+        if (at < m->size) sl__mapping_drop(m, (size_t)at, n);
+    }
+}
+
 /* The length of the path before the ending that the first part must have. */
 static sl_status find_stem(const sl__gguf *g, int32_t count, int32_t *stem, sl_error *err) {
     char ending[32];

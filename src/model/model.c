@@ -30,25 +30,11 @@ static void copy_string(char *out, size_t size, sl__gguf_string s) {
 
 /* ---- tensors ---- */
 
-/* Old files hold every expert in a tensor of its own: "blk.0.ffn_up.7.weight". */
-static sl_status fail_missing(const sl__gguf *g, const char *name, sl_error *err) {
-    char single[SL_GGUF_TENSOR_NAME_MAX + 1];
-    const char *end = strstr(name, "_exps.weight");
-    if (end) {
-        (void)snprintf(single, sizeof single, "%.*s.0.weight", (int)(end - name), name);
-        if (sl__gguf_find_tensor(g, single))
-            return sl__fail(err, SL_E_FORMAT, SL_NOWHERE,
-                            "%s: tensor %s is missing: this old file holds its experts one by one "
-                            "(%s), convert the model again",
-                            g->file, name, single);
-    }
-    return sl__fail(err, SL_E_FORMAT, SL_NOWHERE, "%s: tensor %s is missing", g->file, name);
-}
-
 static sl_status find_tensor(const sl__gguf *g, const char *name, int32_t n_in, int32_t n_out,
                              int32_t n_experts, const sl__gguf_tensor **out, sl_error *err) {
     const sl__gguf_tensor *t = sl__gguf_find_tensor(g, name);
-    if (!t) return fail_missing(g, name, err);
+    if (!t)
+        return sl__fail(err, SL_E_FORMAT, SL_NOWHERE, "%s: tensor %s is missing", g->file, name);
     if (t->ne[0] != n_in || t->ne[1] != n_out || t->ne[2] != n_experts || t->ne[3] != 1)
         return sl__gguf_fail_tensor(g, t, err,
                                     "shape [%lld, %lld, %lld, %lld], expected [%d, %d, %d, 1]",
@@ -76,11 +62,56 @@ static sl_status bind_vector(sl_model *m, sl__plan *plan, const char *name, int3
     return SL_OK;
 }
 
+/* Old files hold every expert in a tensor of its own: "blk.0.ffn_up.7.weight". False: `merged`
+ * is not the name of a tensor of experts. */
+static bool single_name(char out[SL_GGUF_TENSOR_NAME_MAX + 1], const char *merged, int32_t expert) {
+    const char *end = strstr(merged, "_exps.weight");
+    if (end)
+        (void)snprintf(out, SL_GGUF_TENSOR_NAME_MAX + 1, "%.*s.%d.weight", (int)(end - merged),
+                       merged, expert);
+    return end != NULL;
+}
+
+static bool is_in_singles(const sl__gguf *g, const char *merged) {
+    char single[SL_GGUF_TENSOR_NAME_MAX + 1];
+    return !sl__gguf_find_tensor(g, merged) && single_name(single, merged, 0) &&
+           sl__gguf_find_tensor(g, single);
+}
+
+static sl_status bind_singles(sl_model *m, sl__plan *plan, const char *merged, int32_t n_in,
+                              int32_t n_out, int32_t n_experts, sl__weight *out, sl_error *err) {
+    const uint8_t **matrices = sl__plan_take(plan, (size_t)n_experts, sizeof *matrices);
+    for (int32_t e = 0; e < n_experts; e++) {
+        char single[SL_GGUF_TENSOR_NAME_MAX + 1];
+        const sl__gguf_tensor *t = NULL;
+        sl__weight w;
+        (void)single_name(single, merged, e);
+        sl_status status = find_tensor(&m->file, single, n_in, n_out, 1, &t, err);
+        if (status == SL_OK) status = sl__weight_bind(&w, &m->file, t, err);
+        if (status != SL_OK) return status;
+        if (e == 0) *out = w;
+        if (w.format != out->format)
+            return sl__gguf_fail_tensor(&m->file, t, err, "type %s, expected %s like expert 0",
+                                        sl__format_name(w.format), sl__format_name(out->format));
+        if (matrices) matrices[e] = w.rows;
+    }
+    out->n_experts = n_experts;
+    out->matrices = matrices;
+    return SL_OK;
+}
+
+static sl_status bind_merged(sl_model *m, const char *name, int32_t n_in, int32_t n_out,
+                             int32_t n_experts, sl__weight *out, sl_error *err) {
+    const sl__gguf_tensor *t = NULL;
+    const sl_status status = find_tensor(&m->file, name, n_in, n_out, n_experts, &t, err);
+    return status == SL_OK ? sl__weight_bind(out, &m->file, t, err) : status;
+}
+
 static sl_status bind_matrix(sl_model *m, sl__plan *plan, const char *name, int32_t n_in,
                              int32_t n_out, int32_t n_experts, sl__weight *out, sl_error *err) {
-    const sl__gguf_tensor *t = NULL;
-    sl_status status = find_tensor(&m->file, name, n_in, n_out, n_experts, &t, err);
-    if (status == SL_OK) status = sl__weight_bind(out, &m->file, t, err);
+    const sl_status status = is_in_singles(&m->file, name)
+                                 ? bind_singles(m, plan, name, n_in, n_out, n_experts, out, err)
+                                 : bind_merged(m, name, n_in, n_out, n_experts, out, err);
     if (status != SL_OK) return status;
     if (m->packed) out->panels = sl__plan_take(plan, sl__weight_bytes(out), 1);
     if (sl__weight_panel_bytes(out) > m->panel_bytes_max)
@@ -154,6 +185,22 @@ static sl_status bind_tensors(sl_model *m, sl__plan *plan, const sl__arch *arch,
     return status;
 }
 
+/* Whether a tensor is what a rule asks of its layer: as it is called there, or one of the
+ * experts where a file has a tensor for each. */
+static bool is_asked_for(const sl_model *m, const sl__tensor_rule *rule, int32_t layer,
+                         const char *name) {
+    char merged[SL_GGUF_TENSOR_NAME_MAX + 1], single[SL_GGUF_TENSOR_NAME_MAX + 1];
+    if (!sl__arch_rule_applies(rule, &m->file, &m->facts, layer)) return false;
+    sl__arch_tensor_name(merged, layer, rule->suffix);
+    if (!rule->per_expert || !is_in_singles(&m->file, merged)) return strcmp(name, merged) == 0;
+    const size_t stem = strlen(merged) - strlen("_exps.weight");
+    if (strncmp(name, merged, stem) != 0 || name[stem] != '.') return false;
+    const long expert = strtol(name + stem + 1, NULL, 10);
+    if (expert < 0 || expert >= m->facts.experts) return false;
+    (void)single_name(single, merged, (int32_t)expert);
+    return strcmp(name, single) == 0;
+}
+
 static bool is_known(const sl_model *m, const sl__arch *arch, const char *name) {
     static const char *const outer[] = {
         "token_embd.weight",
@@ -168,14 +215,11 @@ static bool is_known(const sl_model *m, const sl__arch *arch, const char *name) 
     for (size_t i = 0; i < SL_COUNT(outer); i++)
         if (strcmp(name, outer[i]) == 0) return true;
     if (strncmp(name, "blk.", 4) != 0) return false;
-    const char *suffix = strchr(name + 4, '.');
+    const long layer = strtol(name + 4, NULL, 10);
+    if (layer < 0 || layer >= m->facts.layers) return false;
     const sl__tensor_rule *rule;
-    for (int32_t i = 0; suffix && (rule = sl__arch_rule(arch, i)) != NULL; i++)
-        if (strcmp(suffix + 1, rule->suffix) == 0) {
-            const long index = strtol(name + 4, NULL, 10);
-            return index >= 0 && index < m->facts.layers &&
-                   sl__arch_rule_applies(rule, &m->file, &m->facts, (int32_t)index);
-        }
+    for (int32_t i = 0; (rule = sl__arch_rule(arch, i)) != NULL; i++)
+        if (is_asked_for(m, rule, (int32_t)layer, name)) return true;
     return false;
 }
 
@@ -258,9 +302,12 @@ static void pack_weight(sl_model *m, sl__pool *pool, const sl__weight *w,
                         const sl_model_params *params, uint64_t *done) {
     pack_job job = {w, pool};
     sl__pool_run(pool, pack_on_thread, &job);
-    const sl__gguf *part = sl__gguf_part(&m->file, w->part);
-    sl__mapping_drop(&part->mapping, (size_t)(w->rows - part->bytes),
-                     (size_t)w->n_experts * sl__weight_matrix_bytes(w)); /* panels may be more */
+    const size_t bytes = sl__weight_matrix_bytes(w);
+    if (w->matrices)
+        for (int32_t e = 0; e < w->n_experts; e++)
+            sl__gguf_drop(&m->file, w->matrices[e], bytes);
+    else
+        sl__gguf_drop(&m->file, w->rows, (size_t)w->n_experts * bytes);
     *done += sl__weight_bytes(w);
     if (params->progress) params->progress(params->progress_user, *done, m->block.size);
 }

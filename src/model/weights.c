@@ -35,8 +35,7 @@ sl_status sl__weight_bind(sl__weight *w, const sl__gguf *g, const sl__gguf_tenso
                       .n_experts = (int32_t)tensor->ne[2],
                       .n_panels = sl__div_up_i32((int32_t)tensor->ne[1], SL_PANEL_ROWS),
                       .rows = tensor->data,
-                      .name = tensor->name,
-                      .part = tensor->part};
+                      .name = tensor->name};
     return SL_OK;
 }
 
@@ -52,10 +51,15 @@ size_t sl__weight_bytes(const sl__weight *w) {
     return (size_t)w->n_experts * (size_t)w->n_panels * sl__weight_panel_bytes(w);
 }
 
+const uint8_t *sl__weight_matrix(const sl__weight *w, int32_t expert) {
+    return w->matrices ? w->matrices[expert]
+                       : w->rows + (size_t)expert * sl__weight_matrix_bytes(w);
+}
+
 void sl__weight_pack_panel(const sl__weight *w, int32_t i, uint8_t *panel) {
     const int32_t first_row = i % w->n_panels * SL_PANEL_ROWS;
-    const size_t row = (size_t)(i / w->n_panels) * (size_t)w->n_out + (size_t)first_row;
-    sl__panel_pack(w->format, panel, w->rows + row * sl__format_row_bytes(w->format, w->n_in),
+    const size_t before = (size_t)first_row * sl__format_row_bytes(w->format, w->n_in);
+    sl__panel_pack(w->format, panel, sl__weight_matrix(w, i / w->n_panels) + before,
                    sl__min_i32(SL_PANEL_ROWS, w->n_out - first_row), w->n_in);
 }
 

@@ -13,12 +13,12 @@
 typedef struct sl__weight {
     sl__format format;
     int32_t n_in, n_out;
-    int32_t n_experts;   /* matrices; 1 for a dense weight                      */
-    int32_t n_panels;    /* of one matrix                                       */
-    const uint8_t *rows; /* as in the file: [n_experts][n_out] rows             */
-    uint8_t *panels;     /* [n_experts][n_panels] panels, or NULL: not packed   */
-    const char *name;    /* tensor name, borrowed from the file                 */
-    int32_t part;        /* the file it is in: sl__gguf_part()                  */
+    int32_t n_experts;              /* matrices; 1 for a dense weight                      */
+    int32_t n_panels;               /* of one matrix                                       */
+    const uint8_t *rows;            /* as in the file: [n_experts][n_out] rows             */
+    const uint8_t *const *matrices; /* [n_experts] instead: a tensor per expert; or NULL */
+    uint8_t *panels;                /* [n_experts][n_panels] panels, or NULL: not packed   */
+    const char *name;               /* tensor name, borrowed from the file                 */
 } sl__weight;
 
 /* Describe a tensor that was checked to be [n_in, n_out] or [n_in, n_out, n_experts].
@@ -30,6 +30,9 @@ sl_status sl__weight_bind(sl__weight *w, const sl__gguf *g, const sl__gguf_tenso
 size_t sl__weight_bytes(const sl__weight *w);
 size_t sl__weight_matrix_bytes(const sl__weight *w);
 size_t sl__weight_panel_bytes(const sl__weight *w);
+
+/* One expert's rows in the file. */
+const uint8_t *sl__weight_matrix(const sl__weight *w, int32_t expert);
 
 /* Write panel i (0 .. n_experts * n_panels - 1, experts in order) to panel. */
 void sl__weight_pack_panel(const sl__weight *w, int32_t i, uint8_t *panel);

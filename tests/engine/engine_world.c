@@ -55,6 +55,26 @@ void world_path(char out[WORLD_PATH_MAX], const char *name) {
     (void)snprintf(made[n_made++], sizeof made[0], "%s", name);
 }
 
+unsigned char *world_read_file(const char *path, size_t *n) {
+    FILE *f = fopen(path, "rb");
+    CHECK_CASE(f != NULL, "%s", path);
+    assert_int_equal(fseek(f, 0, SEEK_END), 0);
+    *n = (size_t)ftell(f);
+    rewind(f);
+    unsigned char *bytes = malloc(*n);
+    assert_non_null(bytes);
+    assert_int_equal(fread(bytes, 1, *n, f), *n);
+    assert_int_equal(fclose(f), 0);
+    return bytes;
+}
+
+void world_write_file(const char *path, const unsigned char *bytes, size_t n) {
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes, 1, n, f), n);
+    assert_int_equal(fclose(f), 0);
+}
+
 void world_end(void) {
     for (size_t i = 0; i < n_made; i++) {
         char path[WORLD_PATH_MAX];
@@ -362,13 +382,6 @@ static void put_tiny_vocabulary(sl__gguf_writer *w) {
     sl__gguf_put_u32(w, "tokenizer.ggml.eos_token_id", TINY_EOS);
 }
 
-static void write_file(const char *path, const unsigned char *bytes, size_t n) {
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(bytes, 1, n, f), n);
-    assert_int_equal(fclose(f), 0);
-}
-
 void tiny_write(const tiny_shape *s, uint64_t seed, const char *path) {
     tiny_writer t = {.shape = s};
     check_random r = {.seed = seed};
@@ -387,7 +400,7 @@ void tiny_write(const tiny_shape *s, uint64_t seed, const char *path) {
         const float nan = NAN;
         if (p->poison) memcpy(file.bytes + data_at + p->offset, &nan, sizeof nan);
     }
-    write_file(path, file.bytes, file.n);
+    world_write_file(path, file.bytes, file.n);
     free(file.bytes);
 }
 
@@ -419,7 +432,7 @@ static void write_f32(const sl__gguf *g, const char *path) {
                          t->data, (int32_t)t->elements);
     }
     sl__gguf_writer_fini(&w);
-    write_file(path, bytes, n);
+    world_write_file(path, bytes, n);
     free(bytes);
     free(offsets);
 }

@@ -45,6 +45,10 @@ void world_end(void);
 /* A path for a file called name in the directory of this run. */
 void world_path(char out[WORLD_PATH_MAX], const char *name);
 
+/* A whole file, to be freed; and writing one. */
+unsigned char *world_read_file(const char *path, size_t *n);
+void world_write_file(const char *path, const unsigned char *bytes, size_t n);
+
 /* ---- models ---- */
 
 typedef struct tiny_shape {

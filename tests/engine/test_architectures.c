@@ -49,19 +49,6 @@ static sl_model *open_golden(const char *name, const char *isa, sl_weight_layout
     return world_open(path, isa, layout);
 }
 
-static unsigned char *read_file(const char *path, size_t *n) {
-    FILE *f = fopen(path, "rb");
-    CHECK_CASE(f != NULL, "%s", path);
-    assert_int_equal(fseek(f, 0, SEEK_END), 0);
-    *n = (size_t)ftell(f);
-    rewind(f);
-    unsigned char *bytes = malloc(*n);
-    assert_non_null(bytes);
-    assert_int_equal(fread(bytes, 1, *n, f), *n);
-    assert_int_equal(fclose(f), 0);
-    return bytes;
-}
-
 static float *floats(size_t n) {
     float *p = calloc(n, sizeof *p);
     assert_non_null(p);
@@ -105,7 +92,7 @@ static comparison compare_logits(const golden *g, const char *isa) {
     size_t n_bytes, at = 40;
     uint32_t counts[4];
     golden_path(path, g->name, "bin");
-    unsigned char *bytes = read_file(path, &n_bytes);
+    unsigned char *bytes = world_read_file(path, &n_bytes);
     assert_memory_equal(bytes, "SLARCHL1", 8);
     memcpy(counts, bytes + at, sizeof counts);
     at += sizeof counts;
@@ -374,7 +361,7 @@ static void what_is_missing_is_named(void **state) {
         char path[WORLD_PATH_MAX];
         size_t n;
         golden_path(path, spoilt[i].model, "gguf");
-        unsigned char *bytes = read_file(path, &n);
+        unsigned char *bytes = world_read_file(path, &n);
         const size_t length = strlen(spoilt[i].from);
         size_t at = 0;
         while (at + length < n && memcmp(bytes + at, spoilt[i].from, length) != 0)
@@ -382,10 +369,7 @@ static void what_is_missing_is_named(void **state) {
         assert_true(at + length < n);
         memcpy(bytes + at, spoilt[i].to, length);
         world_path(path, "spoilt.gguf");
-        FILE *f = fopen(path, "wb");
-        assert_non_null(f);
-        assert_int_equal(fwrite(bytes, 1, n, f), n);
-        assert_int_equal(fclose(f), 0);
+        world_write_file(path, bytes, n);
         free(bytes);
 
         sl_model *model;
