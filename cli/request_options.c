@@ -8,8 +8,11 @@
 #include "input.h"
 #include "message.h"
 
-const cli_choice cli_spec_types[] = {
-    {"none", SL_SPEC_NONE}, {"ngram-simple", SL_SPEC_NGRAM}, {"ngram", SL_SPEC_NGRAM}, {0}};
+const cli_choice cli_spec_types[] = {{"none", SL_SPEC_NONE},
+                                     {"ngram-simple", SL_SPEC_NGRAM},
+                                     {"ngram", SL_SPEC_NGRAM},
+                                     {"suffix", SL_SPEC_SUFFIX},
+                                     {0}};
 
 cli_request cli_request_default(void) {
     const sl_generate_params params = sl_generate_params_default();

@@ -52,10 +52,6 @@ static const char *budget_name(const sl_budget *budget) {
     return "off";
 }
 
-static const char *drafter_name(const sl_generate_params *p) {
-    return p->spec_type == SL_SPEC_NGRAM ? "ngram-simple" : "none";
-}
-
 /* Without a drafter the policy has nothing to decide. */
 static const char *policy_name(const sl_generate_params *p) {
     return p->spec_type == SL_SPEC_NONE ? "off" : p->spec_policy;
@@ -84,7 +80,8 @@ static const char *stop_sentence(sl_stop_reason stop) {
 static void print_speculation(FILE *to, const cli_run_facts *run) {
     const sl_generate_stats *s = run->stats;
     const sl_generate_params *p = run->params;
-    (void)fprintf(to, "speculation  %s, policy %s", drafter_name(p), policy_name(p));
+    (void)fprintf(to, "speculation  %s, policy %s", sl_spec_type_name(p->spec_type),
+                  policy_name(p));
     if (s->drafted > 0)
         (void)fprintf(to, ": kept %" PRId64 " of %" PRId64 " drafted tokens (%.0f%%)", s->accepted,
                       s->drafted, percent((double)s->accepted, (double)s->drafted));
@@ -203,11 +200,12 @@ static json_t *sampling_object(const sl_sampling *s) {
 static json_t *settings_object(const cli_run_facts *run) {
     const sl_generate_params *p = run->params;
     json_t *sampling = sampling_object(&p->sampling);
-    json_t *settings = json_pack(
-        "{s:i, s:i, s:s, s:s, s:s, s:s, s:i, s:s, s:i}", "threads", (int)run->threads, "context",
-        (int)run->context, "isa", sl_model_isa(run->model), "layout", sl_model_layout(run->model),
-        "spec_type", drafter_name(p), "spec_policy", policy_name(p), "draft_max", (int)p->draft_max,
-        "expert_budget", budget_name(&p->budget), "expert_budget_experts", (int)p->budget.experts);
+    json_t *settings =
+        json_pack("{s:i, s:i, s:s, s:s, s:s, s:s, s:i, s:s, s:i}", "threads", (int)run->threads,
+                  "context", (int)run->context, "isa", sl_model_isa(run->model), "layout",
+                  sl_model_layout(run->model), "spec_type", sl_spec_type_name(p->spec_type),
+                  "spec_policy", policy_name(p), "draft_max", (int)p->draft_max, "expert_budget",
+                  budget_name(&p->budget), "expert_budget_experts", (int)p->budget.experts);
     const int failed = json_object_update(settings, sampling);
     json_decref(sampling);
     if (failed == 0) return settings;

@@ -8,10 +8,11 @@
 void cli_trace_write(FILE *to, const sl_iteration *r) {
     (void)fprintf(to,
                   "{\"iteration\":%d,\"position\":%d,\"k\":%d,\"drafted\":%d,\"accepted\":%d,"
-                  "\"match\":%d,\"experts\":%d,\"phase\":\"%s\",\"reason\":\"%s\",\"utility\":",
+                  "\"drafter\":\"%s\",\"match\":%d,\"experts\":%d,\"phase\":\"%s\",\"reason\":\"%"
+                  "s\",\"utility\":",
                   (int)r->index, (int)r->position, (int)r->k, (int)r->drafted, (int)r->accepted,
-                  (int)r->match, (int)r->experts, r->phase ? r->phase : "",
-                  r->reason ? r->reason : "");
+                  r->drafter ? r->drafter : "", (int)r->match, (int)r->experts,
+                  r->phase ? r->phase : "", r->reason ? r->reason : "");
     if (isfinite(r->utility))
         (void)fprintf(to, "%.9g", r->utility);
     else

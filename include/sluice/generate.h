@@ -20,7 +20,17 @@ extern "C" {
 
 #define SL_DRAFT_MAX 64 /* drafted rows in one pass, whatever is asked for */
 
-typedef enum sl_spec_type { SL_SPEC_NONE, SL_SPEC_NGRAM } sl_spec_type;
+/* Where drafts come from. Values are ABI. */
+typedef enum sl_spec_type {
+    SL_SPEC_NONE,  /* nowhere: plain decoding                                        */
+    SL_SPEC_NGRAM, /* prompt lookup: what followed the last time                     */
+    SL_SPEC_SUFFIX /* what followed most often, however long the context             */
+} sl_spec_type;
+
+#define SL_SPEC_TYPES 3 /* how many there are, SL_SPEC_NONE included */
+
+/* "none", "ngram-simple", "suffix"; "unknown" for any other value */
+SL_API const char *sl_spec_type_name(sl_spec_type type);
 
 typedef enum sl_stop_reason {
     SL_STOP_EOG,     /* the model ended its turn                       */
@@ -40,6 +50,7 @@ typedef struct sl_iteration { /* one record of a request's trace */
     int32_t k;                /* drafted tokens the policy asked for                    */
     int32_t drafted;          /* drafted rows verified, <= k                            */
     int32_t accepted;         /* of those, kept                                         */
+    const char *drafter;      /* who drafted, a static string; "none" if nothing was drafted */
     int32_t match;            /* length of the drafter's match, 0 if none               */
     int32_t experts;          /* distinct (layer, expert) pairs executed                */
     const char *phase;        /* policy phase and reason, static strings                */
@@ -70,9 +81,9 @@ typedef struct sl_generate_params {
     float spec_loss_max;     /* ledger: most a request may lose against plain decoding, as a share
                                 of its time, 0 .. 1; negative (default): the policy's, 0.01 */
     int32_t draft_max;       /* most drafted rows per pass, 0 .. SL_DRAFT_MAX; -1: the policy's */
-    int32_t ngram_min;       /* shortest suffix match, 1 .. 16; 0 (default): the policy's,
-                                1 under ledger and 2 under the others                 */
-    int32_t ngram_max;       /* longest, ngram_min .. 16; default 5                   */
+    int32_t ngram_min;       /* shortest match of prompt lookup and suffix, 1 .. 16; 0 (default):
+                                the policy's, 1 under ledger and 2 under the others   */
+    int32_t ngram_max;       /* longest of prompt lookup, ngram_min .. 16; default 5  */
     sl_budget budget;        /* default off                                           */
 
     /* Emitted text, whole UTF-8 characters only (bytes that are no UTF-8 pass through

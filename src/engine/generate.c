@@ -27,10 +27,16 @@
 #include "sluice_policy.h"
 #include "spec/accept.h"
 #include "spec/ngram.h"
+#include "spec/suffix.h"
 
 const char *sl_stop_reason_name(sl_stop_reason reason) {
     static const char *const names[] = {"eog", "string", "length", "context", "caller", "error"};
     return (size_t)reason < SL_COUNT(names) ? names[reason] : "unknown";
+}
+
+const char *sl_spec_type_name(sl_spec_type type) {
+    static const char *const names[SL_SPEC_TYPES] = {"none", "ngram-simple", "suffix"};
+    return (size_t)type < SL_SPEC_TYPES ? names[type] : "unknown";
 }
 
 sl_generate_params sl_generate_params_default(void) {
@@ -101,6 +107,8 @@ sl_status sl_generate_check(const sl_model *model, const sl_generate_params *p, 
     if (status == SL_OK) status = check_stops(p, err);
     if (status == SL_OK) status = check_replay(model, p, err);
     if (status != SL_OK) return status;
+    if ((size_t)p->spec_type >= SL_SPEC_TYPES)
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "no such drafter: %d", (int)p->spec_type);
     if (p->draft_max < -1 || p->draft_max > SL_DRAFT_MAX)
         return sl__fail(err, SL_E_ARG, SL_NOWHERE, "%d drafted tokens, expected 0 .. %d",
                         p->draft_max, SL_DRAFT_MAX);
@@ -134,7 +142,7 @@ typedef struct request {
 
     slp_config policy_cfg;
     slp_controller *policy;
-    sl__ngram *ngram; /* NULL: nothing is drafted */
+    sl__drafter *drafter; /* NULL: nothing is drafted */
     sl__text_stream text;
     const sl_token *banned;
     int32_t n_banned;
@@ -215,7 +223,30 @@ static bool choose_row(void *user, int32_t row, sl_token *token) {
 
 /* ---- set-up ---- */
 
-static void plan_request(request *q, sl__plan *plan, size_t token_bytes_max, void **ngram_memory) {
+static void plan_drafter(request *q, sl__plan *plan) {
+    const sl_generate_params *p = q->params;
+    int32_t shortest = p->ngram_min;
+    if (shortest == 0)
+        shortest = q->policy_cfg.policy == SLP_POLICY_LEDGER ? LEDGER_NGRAM_MIN : NGRAM_MIN;
+    const int32_t longest = sl__max_i32(p->ngram_max, shortest);
+    /* The newest token is known before there is room to evaluate it: one more. */
+    const int32_t context = sl_session_context(q->session) + 1;
+    if (p->spec_type == SL_SPEC_NGRAM) {
+        sl__ngram *ngram = sl__plan_take(plan, 1, sizeof *ngram);
+        void *memory = sl__plan_take(plan, sl__ngram_bytes(context, shortest, longest), 1);
+        if (!ngram) return;
+        sl__ngram_init(ngram, memory, context, shortest, longest);
+        q->drafter = &ngram->drafter;
+    } else {
+        sl__suffix *suffix = sl__plan_take(plan, 1, sizeof *suffix);
+        void *memory = sl__plan_take(plan, sl__suffix_bytes(context), 1);
+        if (!suffix) return;
+        sl__suffix_init(suffix, memory, context, shortest);
+        q->drafter = &suffix->drafter;
+    }
+}
+
+static void plan_request(request *q, sl__plan *plan, size_t token_bytes_max) {
     const size_t rows = (size_t)q->policy_cfg.draft_tokens_max + 1;
     const sl_generate_params *p = q->params;
     q->logits = sl__plan_take(plan, rows * (size_t)q->vocab, sizeof *q->logits);
@@ -233,27 +264,19 @@ static void plan_request(request *q, sl__plan *plan, size_t token_bytes_max, voi
     char *text = sl__plan_take(plan, text_bytes, 1);
     if (text) sl__text_stream_init(&q->text, text, text_bytes, p->stop, p->n_stop);
     q->text.skip_space = p->own_text && sl__vocab_adds_space(q->model->vocab);
-    if (q->policy_cfg.policy == SLP_POLICY_OFF) return;
-    int32_t shortest = p->ngram_min;
-    if (shortest == 0)
-        shortest = q->policy_cfg.policy == SLP_POLICY_LEDGER ? LEDGER_NGRAM_MIN : NGRAM_MIN;
-    const int32_t longest = sl__max_i32(p->ngram_max, shortest);
-    q->ngram = sl__plan_take(plan, 1, sizeof *q->ngram);
-    *ngram_memory = sl__plan_take(plan, sl__ngram_bytes(context, shortest, longest), 1);
-    if (q->ngram) sl__ngram_init(q->ngram, *ngram_memory, context, shortest, longest);
+    if (q->policy_cfg.policy != SLP_POLICY_OFF) plan_drafter(q, plan);
 }
 
 static sl_status set_up(request *q, sl__block *block) {
-    void *ngram_memory = NULL;
     sl__plan plan = {NULL, 0};
     sl_status status = policy_config(q->params, &q->policy_cfg, q->err);
     if (status != SL_OK) return status;
     const size_t token_bytes_max = q->model->token_bytes_max;
-    plan_request(q, &plan, token_bytes_max, &ngram_memory);
+    plan_request(q, &plan, token_bytes_max);
     status = sl__block_acquire(block, plan.used, "the request", q->err);
     if (status != SL_OK) return status;
     plan = (sl__plan){block->bytes, 0};
-    plan_request(q, &plan, token_bytes_max, &ngram_memory);
+    plan_request(q, &plan, token_bytes_max);
     slp_controller *made =
         slp_controller_init(q->policy, slp_controller_size(&q->policy_cfg), &q->policy_cfg);
     SL_ASSERT(made);
@@ -264,7 +287,7 @@ static sl_status set_up(request *q, sl__block *block) {
 }
 
 static void observe_tokens(request *q, const sl_token *tokens, int32_t n) {
-    if (q->ngram) q->ngram->drafter.observe(&q->ngram->drafter, tokens, n);
+    if (q->drafter) q->drafter->observe(q->drafter, tokens, n);
 }
 
 static void append(request *q, const sl_token *tokens, int32_t n) {
@@ -308,8 +331,8 @@ static sl__draft propose(request *q, int32_t n) {
     n = sl__min_i32(n, sl_session_context(q->session) - q->length - 1);
     if (q->tokens_max >= 0) n = sl__min_i32(n, q->tokens_max - q->stats->tokens - 1);
     n = sl__min_i32(n, q->session->params.batch - 1);
-    if (n <= 0 || !q->ngram) return none;
-    return q->ngram->drafter.propose(&q->ngram->drafter, n, q->nodes);
+    if (n <= 0 || !q->drafter) return none;
+    return q->drafter->propose(q->drafter, n, q->nodes);
 }
 
 /* Show the policy the draft. */
@@ -319,7 +342,9 @@ static slp_plan plan_draft(request *q, sl__draft draft) {
                                               .seen = q->nodes[i].seen,
                                               .agreed = q->nodes[i].agreed,
                                               .confidence = q->nodes[i].confidence};
-    const slp_draft shown = {.nodes = q->policy_nodes, .n_nodes = draft.n_nodes, .drafter = 0};
+    const slp_draft shown = {.nodes = q->policy_nodes,
+                             .n_nodes = draft.n_nodes,
+                             .drafter = (int32_t)q->params->spec_type - 1};
     return slp_plan_draft(q->policy, &shown);
 }
 
@@ -341,7 +366,7 @@ static sl_status run_pass(request *q, sl_token root, int32_t n_drafted, sl_pass_
 }
 
 static void count_iteration(request *q, const slp_step *step, slp_plan plan,
-                            const sl_pass_report *report, int32_t match, int32_t index) {
+                            const sl_pass_report *report, sl__draft draft, int32_t index) {
     sl_generate_stats *s = q->stats;
     const double pass = (double)step->pass_ns * 1e-9, draft = (double)step->draft_ns * 1e-9;
     const double all = pass + draft + (double)step->other_ns * 1e-9;
@@ -372,7 +397,8 @@ static void count_iteration(request *q, const slp_step *step, slp_plan plan,
                                  .k = plan.draft_tokens,
                                  .drafted = step->drafted,
                                  .accepted = step->accepted,
-                                 .match = match,
+                                 .drafter = draft.n_nodes > 0 ? q->drafter->name : "none",
+                                 .match = draft.match,
                                  .experts = report->experts,
                                  .phase = slp_phase_name(plan.phase),
                                  .reason = slp_reason_name(plan.reason),
@@ -414,7 +440,7 @@ static void iterate(request *q, int32_t index) {
     observe_shadow(q, draft, &step);
     const slp_status observed = slp_observe(q->policy, &step);
     SL_ASSERT(observed == SLP_OK);
-    count_iteration(q, &step, plan, &report, draft.match, index);
+    count_iteration(q, &step, plan, &report, draft, index);
 }
 
 static void finish_stats(request *q) {

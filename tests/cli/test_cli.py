@@ -135,7 +135,7 @@ BAD_VALUES = [  # flag, value, what the message must say besides both
     ("-ctv", "f64", "f16 or f32"),
     ("--layout", "upside-down", "auto, packed or mapped"),
     ("--isa", "mmx", "kernel table"),
-    ("--spec-type", "eagle", "none, ngram-simple or ngram"),
+    ("--spec-type", "eagle", "none, ngram-simple, ngram or suffix"),
     ("--spec-policy", "turbo", "off, static:K"),
     ("--spec-policy", "static", "static:K"),
     ("--spec-policy", "static:65", "0 .. 64"),
@@ -291,7 +291,7 @@ def test_a_trace_has_one_object_per_iteration():
     assert [r["iteration"] for r in records] == list(range(len(records)))
     assert sum(r["drafted"] for r in records) == stats["drafted"]
     assert sum(r["accepted"] for r in records) == stats["accepted"]
-    for key in "k phase utility experts draft_ns pass_ns other_ns match position".split():
+    for key in "k phase utility experts draft_ns pass_ns other_ns drafter match position".split():
         assert key in records[0], key
 
 
@@ -301,8 +301,10 @@ def test_speculation_changes_no_byte():
     plain, text, _ = stats_of(*args, "--spec-policy", "off")
     assert plain["drafted"] == 0
     for policy in ["static:4", "static:1", "cascade"]:
-        for threads in ["1", "2"]:
-            stats, out, _ = stats_of(*args, "--spec-policy", policy, "-t", threads)
+        for threads, drafter in [("1", "ngram-simple"), ("2", "suffix")]:
+            stats, out, err = stats_of(*args, "--spec-policy", policy, "-t", threads,
+                                       "--spec-type", drafter)
+            assert f"{drafter}, policy {policy}" in err
             assert out == text, policy
             assert stats["logits_hash"] == plain["logits_hash"], policy
             assert stats["token_hash"] == plain["token_hash"], policy

@@ -100,7 +100,7 @@ static int watch(void *user, const char *bytes, size_t n) {
  * the policy or the text stream. */
 static void nothing_is_allocated_between_the_first_text_and_the_last(void **state) {
     (void)state;
-    static const char *const policies[] = {"off", "static:5", "cascade"};
+    static const char *const policies[] = {"off", "static:5", "cascade", "ledger"};
     sl_model *model = world_open(SL_MODEL_FILE, NULL, SL_LAYOUT_PACKED);
     sl_token prompt[1024];
     const int32_t n = world_chat(model,
@@ -112,6 +112,7 @@ static void nothing_is_allocated_between_the_first_text_and_the_last(void **stat
         sl_generate_params params = sl_generate_params_default();
         sl_generate_stats stats;
         params.spec_policy = policies[i / 2];
+        params.spec_type = i % 2 ? SL_SPEC_NGRAM : SL_SPEC_SUFFIX;
         params.max_tokens = world_share(100, 20);
         params.ignore_eos = 1;
         params.sampling.temperature = i % 2 ? 0 : 0.9f;

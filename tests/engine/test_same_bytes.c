@@ -1,7 +1,7 @@
 /* test_same_bytes.c - speculation changes the time, never the text.
  *
  * A case is a request (prompt, temperature, seed, limits). It is generated plainly once, on
- * one thread and the best table; then under several ways to speculate, numbers of threads
+ * one thread and the best table; then under several drafters and policies, numbers of threads
  * and tables. Text, tokens, logits of the emitted positions and the reason to stop must be
  * the same, byte for byte. At the end the totals must show that drafting really happened. */
 #include "engine_world.h"
@@ -43,6 +43,7 @@ typedef struct result {
 typedef struct totals {
     int64_t runs, tokens, drafted, accepted, stops[SL_STOP_ERROR + 1];
     int64_t by_k[SL_DRAFT_MAX + 1]; /* passes by drafted rows */
+    int64_t drafted_by[SL_SPEC_TYPES], accepted_by[SL_SPEC_TYPES];
 } totals;
 
 static int keep_text(void *user, const char *bytes, size_t n) {
@@ -93,13 +94,14 @@ static void draw_request(check_random *r, const sl_model *model, int32_t i, requ
 
 typedef struct way {
     char policy[16];
+    sl_spec_type type;
     int32_t draft_max, ngram_min, ngram_max;
     sl_budget budget;
     int32_t threads;
     const char *isa; /* NULL: the best table */
 } way;
 
-static const way plain = {"off", -1, 2, 5, {SL_BUDGET_OFF, 0}, 1, NULL};
+static const way plain = {"off", SL_SPEC_NGRAM, -1, 2, 5, {SL_BUDGET_OFF, 0}, 1, NULL};
 
 /* number 0 .. 15: static:K for K = 1 .. 16; then cascade, ledger and others. */
 static way draw_way(check_random *r, int32_t number, const sl_model_facts *facts) {
@@ -124,6 +126,7 @@ static way draw_way(check_random *r, int32_t number, const sl_model_facts *facts
         w.ngram_min = 1 + check_below(r, 3);
         w.ngram_max = w.ngram_min + check_below(r, 6);
     }
+    if (check_below(r, 2)) w.type = SL_SPEC_SUFFIX;
     w.threads = 1 + (check_below(r, 3) == 0);
     return w;
 }
@@ -132,6 +135,7 @@ static void run(const request *q, const way *w, const sl_model *model, result *o
     sl_generate_params params = q->params;
     sl_error err = {0};
     *out = (result){.n = 0};
+    params.spec_type = w->type;
     params.spec_policy = w->policy;
     params.draft_max = w->draft_max;
     params.ngram_min = w->ngram_min;
@@ -161,12 +165,14 @@ static void compare(const result *want, const result *have, const way *w, int32_
     CHECK_CASE(b->lossy == (w->budget.mode != SL_BUDGET_OFF), "request %d: lossy", number);
 }
 
-static void add_up(totals *t, const result *r) {
+static void add_up(totals *t, const way *w, const result *r) {
     t->runs++;
     t->tokens += r->stats.tokens;
     t->drafted += r->stats.drafted;
     t->accepted += r->stats.accepted;
     t->stops[r->stats.stop]++;
+    t->drafted_by[w->type] += r->stats.drafted;
+    t->accepted_by[w->type] += r->stats.accepted;
     for (int32_t k = 0; k <= SL_DRAFT_MAX; k++)
         t->by_k[k] += r->stats.k_histogram[k];
 }
@@ -178,6 +184,9 @@ static void tell(const totals *t) {
     for (int32_t i = 0; i < SL_STOP_ERROR; i++)
         print_message(" %s %lld", sl_stop_reason_name((sl_stop_reason)i), (long long)t->stops[i]);
     print_message("\n");
+    for (int32_t i = 1; i < SL_SPEC_TYPES; i++)
+        print_message("  %s: %lld of %lld accepted\n", sl_spec_type_name((sl_spec_type)i),
+                      (long long)t->accepted_by[i], (long long)t->drafted_by[i]);
 }
 
 /* Each request under n_ways ways; the ways follow one another from request to request. */
@@ -197,7 +206,7 @@ static totals try_requests(const sl_model *model, int32_t n_requests, int32_t n_
             const way w = draw_way(&r, next++ % WAYS, sl_model_facts_of(model));
             run(q, &w, model, have);
             compare(want, have, &w, i);
-            add_up(&t, have);
+            add_up(&t, &w, have);
         }
     }
     free(q);
@@ -222,6 +231,9 @@ static void the_text_is_the_same_with_and_without_speculation(void **state) {
         return; /* too few to promise the rest */
     }
     assert_true(t.drafted >= 20 * t.runs && t.accepted >= 5 * t.runs);
+    for (int32_t i = 1; i < SL_SPEC_TYPES; i++)
+        CHECK_CASE(t.accepted_by[i] > 0 && t.drafted_by[i] > t.accepted_by[i], "drafter %s",
+                   sl_spec_type_name((sl_spec_type)i));
     for (int32_t k = 0; k <= 16; k++)
         CHECK_CASE(t.by_k[k] > 0, "no pass with %d drafted rows", k);
     CHECK_CASE(t.stops[SL_STOP_EOG] > 0 && t.stops[SL_STOP_STRING] > 0 &&
@@ -256,7 +268,7 @@ static void the_text_is_the_same_on_every_table_and_any_number_of_threads(void *
                 w.threads = threads[j];
                 run(q, &w, model, have);
                 compare(want, have, &w, n);
-                add_up(&t, have);
+                add_up(&t, &w, have);
             }
         }
         sl_model_close(&model);
