@@ -366,7 +366,7 @@ static sl_status run_pass(request *q, sl_token root, int32_t n_drafted, sl_pass_
 }
 
 static void count_iteration(request *q, const slp_step *step, slp_plan plan,
-                            const sl_pass_report *report, sl__draft draft, int32_t index) {
+                            const sl_pass_report *report, sl__draft proposal, int32_t index) {
     sl_generate_stats *s = q->stats;
     const double pass = (double)step->pass_ns * 1e-9, draft = (double)step->draft_ns * 1e-9;
     const double all = pass + draft + (double)step->other_ns * 1e-9;
@@ -397,8 +397,8 @@ static void count_iteration(request *q, const slp_step *step, slp_plan plan,
                                  .k = plan.draft_tokens,
                                  .drafted = step->drafted,
                                  .accepted = step->accepted,
-                                 .drafter = draft.n_nodes > 0 ? q->drafter->name : "none",
-                                 .match = draft.match,
+                                 .drafter = proposal.n_nodes > 0 ? q->drafter->name : "none",
+                                 .match = proposal.match,
                                  .experts = report->experts,
                                  .phase = slp_phase_name(plan.phase),
                                  .reason = slp_reason_name(plan.reason),

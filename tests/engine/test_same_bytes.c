@@ -332,7 +332,7 @@ static void penalties_look_at_a_rows_own_ancestors(void **state) {
             w.ngram_min = 1;
             run(q, &w, model, have);
             compare(want, have, &w, i);
-            add_up(&t, have);
+            add_up(&t, &w, have);
         }
     }
     tell(&t);
