@@ -23,6 +23,7 @@ struct cli_command {
 };
 
 extern const cli_command cli_cmd_run;
+extern const cli_command cli_cmd_chat;
 extern const cli_command cli_cmd_info;
 extern const cli_command cli_cmd_tokenize;
 extern const cli_command cli_cmd_logits;

@@ -5,7 +5,6 @@
  *   6 generate, streaming to stdout   7 summary, statistics */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,8 +15,10 @@
 #include "message.h"
 #include "options.h"
 #include "progress.h"
+#include "prompt.h"
 #include "request_options.h"
 #include "summary.h"
+#include "text_output.h"
 #include "trace.h"
 
 #define ROOM_DEFAULT 4096 /* tokens of context beyond the prompt when neither -n nor -c say */
@@ -40,12 +41,9 @@ typedef struct run_state { /* what the callbacks share; everything is released b
     FILE *stats;
     sl_model *model;
     sl_session *session;
-    sl_token *tokens;
-    int32_t n_tokens;
+    cli_prompt prompt;
     cli_progress progress;
-    bool reader_gone;    /* stdout was closed: `sluice run | head` is no failure */
-    int write_error;     /* errno of any other failure to write the text         */
-    char last_character; /* of the text                                          */
+    cli_text_output output;
 } run_state;
 
 /* ---- options ------------------------------------------------------------------- */
@@ -125,48 +123,14 @@ static int close_output(const char *path, FILE **out) {
 
 /* ---- prompt -------------------------------------------------------------------- */
 
-static sl_status tokenize_chat(const run_options *o, const run_state *st, sl_token *tokens,
-                               int32_t max, int32_t *n, sl_error *err) {
+static int tokenize(const run_options *o, run_state *st) {
+    const cli_input *in = &st->input;
     sl_chat_message messages[2];
     int32_t n_messages = 0;
+    if (o->raw) return cli_prompt_raw(&st->prompt, st->model, in->name, in->text, in->n);
     if (o->system) messages[n_messages++] = (sl_chat_message){"system", o->system};
-    messages[n_messages++] = (sl_chat_message){"user", st->input.text};
-    return sl_chat_tokenize(st->model, messages, n_messages, tokens, max, n, err);
-}
-
-/* The prompt's tokens, after BOS where the model wants one and the template has none.
- * A chat prompt is plain text; a raw one may spell control tokens, or a script could not
- * write markup of its own. */
-static int tokenize(const run_options *o, run_state *st) {
-    sl_error err = {SL_OK, SL_NOWHERE, ""};
-    int32_t n = 0, max = 0;
-    if (!o->raw && !sl_chat_format(st->model)) {
-        cli_complain("this model has no chat template that is known here: expected --raw");
-        return CLI_FAILED;
-    }
-    for (int round = 0; round < 2; round++) { /* count, then write */
-        sl_token *to = st->tokens ? st->tokens + 1 : NULL;
-        const sl_status status =
-            o->raw ? sl_tokenize(st->model, st->input.text, st->input.n, 1, to, max, &n, &err)
-                   : tokenize_chat(o, st, to, max, &n, &err);
-        if (status != SL_OK) return cli_complain_status(st->input.name, status, &err);
-        if (round == 1) break;
-        st->tokens = malloc(((size_t)n + 1) * sizeof st->tokens[0]);
-        if (!st->tokens) {
-            cli_complain("%s: out of memory for %d tokens", st->input.name, (int)n);
-            return CLI_FAILED;
-        }
-        max = n;
-    }
-    const sl_token bos = sl_token_bos(st->model);
-    if (sl_model_adds_bos(st->model) && bos >= 0 && (n == 0 || st->tokens[1] != bos)) {
-        st->tokens[0] = bos;
-        n++;
-    } else {
-        memmove(st->tokens, st->tokens + 1, (size_t)n * sizeof st->tokens[0]);
-    }
-    st->n_tokens = n;
-    return CLI_OK;
+    messages[n_messages++] = (sl_chat_message){"user", in->text};
+    return cli_prompt_chat(&st->prompt, st->model, in->name, messages, n_messages);
 }
 
 /* Context to open: what -c says, else what prompt and -n need within what the model was
@@ -175,13 +139,13 @@ static int choose_context(const run_options *o, const run_state *st, int32_t *co
     const int32_t trained = sl_model_facts_of(st->model)->context_train;
     const int64_t room =
         o->request.params.max_tokens >= 0 ? o->request.params.max_tokens : ROOM_DEFAULT;
-    const int64_t needed = st->n_tokens + room;
+    const int64_t needed = st->prompt.n + room;
     *context =
         o->engine.context > 0 ? o->engine.context : (int32_t)(needed < trained ? needed : trained);
-    if (st->n_tokens >= *context && o->request.params.max_tokens != 0) {
+    if (st->prompt.n >= *context && o->request.params.max_tokens != 0) {
         cli_complain("%s: the prompt has %d tokens, expected fewer than the context's %d (-c; the "
                      "model was trained for %d)",
-                     st->input.name, (int)st->n_tokens, (int)*context, (int)trained);
+                     st->input.name, (int)st->prompt.n, (int)*context, (int)trained);
         return CLI_FAILED;
     }
     if (*context > trained && !o->quiet)
@@ -192,23 +156,10 @@ static int choose_context(const run_options *o, const run_state *st, int32_t *co
 
 /* ---- generating ------------------------------------------------------------------ */
 
-/* One write per token, so that a reader sees it at once. */
 static int on_text(void *user, const char *bytes, size_t n) {
     run_state *st = user;
     cli_progress_end(&st->progress);
-    while (n > 0) {
-        const ssize_t written = write(STDOUT_FILENO, bytes, n);
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) {
-            st->reader_gone = errno == EPIPE;
-            st->write_error = errno == EPIPE ? 0 : errno;
-            return 1;
-        }
-        bytes += written;
-        n -= (size_t)written;
-        st->last_character = bytes[-1];
-    }
-    return 0;
+    return cli_text_write(&st->output, bytes, n);
 }
 
 static void on_iteration(void *user, const sl_iteration *record) {
@@ -242,9 +193,9 @@ static int generate(run_options *o, run_state *st) {
 
     p->cancel = cli_interrupt_install();
     cli_progress_begin(&st->progress, "reading the prompt");
-    status = sl_generate(st->session, st->tokens, st->n_tokens, p, &stats, &err);
+    status = sl_generate(st->session, st->prompt.tokens, st->prompt.n, p, &stats, &err);
     cli_progress_end(&st->progress);
-    if (isatty(STDOUT_FILENO) && st->last_character != '\n')
+    if (isatty(STDOUT_FILENO) && st->output.last != '\n')
         (void)fputs("\n", stderr); /* the summary starts on a line of its own */
 
     const cli_run_facts facts = {st->model, p, &stats, sl_session_threads(st->session), context};
@@ -253,10 +204,7 @@ static int generate(run_options *o, run_state *st) {
         cli_complain("%s: cannot write the statistics", o->stats_path);
         return CLI_FAILED;
     }
-    if (st->write_error) {
-        cli_complain("standard output: %s", strerror(st->write_error));
-        return CLI_FAILED;
-    }
+    if (cli_text_check(&st->output) != CLI_OK) return CLI_FAILED;
     return status == SL_OK ? CLI_OK : cli_complain_status(NULL, status, &err);
 }
 
@@ -278,7 +226,7 @@ static int run(const cli_command *self, int argc, char **argv) {
     const int trace_code = close_output(o.trace_path, &st.trace);
     const int stats_code = close_output(o.stats_path, &st.stats);
     if (code == CLI_OK) code = trace_code != CLI_OK ? trace_code : stats_code;
-    free(st.tokens);
+    cli_prompt_free(&st.prompt);
     sl_session_close(&st.session);
     sl_model_close(&st.model);
     cli_input_free(&st.input);

@@ -104,6 +104,10 @@ static int check_text(const char *name, const char *text, size_t n, int code) {
     return code;
 }
 
+int cli_input_text(const char *name, const char *text, size_t n) {
+    return check_text(name, text, n, CLI_FAILED);
+}
+
 int cli_input_argument(const char *flag, const char *text) {
     return check_text(flag, text, strlen(text), CLI_USAGE);
 }

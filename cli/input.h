@@ -21,7 +21,9 @@ typedef struct cli_input {
  * UTF-8 (the byte offset is named). */
 int cli_input_prompt(cli_input *in, const char *text, const char *file);
 
-/* Check text given on the command line in the same way. CLI_OK or CLI_USAGE. */
+/* Check text [n] from elsewhere in the same way, CLI_OK or CLI_FAILED; and an argument of
+ * the command line, CLI_OK or CLI_USAGE. */
+int cli_input_text(const char *name, const char *text, size_t n);
 int cli_input_argument(const char *flag, const char *text);
 
 /* Read a whole file ("-" is standard input) as bytes. CLI_OK or CLI_FAILED. */

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "model_path.h"
 
@@ -75,21 +74,12 @@ double cli_bandwidth_load(int32_t threads) {
     return value > 0 ? value : 0;
 }
 
-/* Create the folders above path. Errors show when the file is written. */
-static void make_folders(char *path) {
-    for (char *slash = path + 1; (slash = strchr(slash, '/')) != NULL; slash++) {
-        *slash = '\0';
-        (void)mkdir(path, 0755);
-        *slash = '/';
-    }
-}
-
 bool cli_bandwidth_store(int32_t threads, double bytes_per_second) {
     char path[CLI_PATH_MAX], fresh[CLI_PATH_MAX], key[320];
     if (!cache_path(path)) return false;
     if (snprintf(fresh, sizeof fresh, "%s.new", path) >= (int)sizeof fresh) return false;
     cache_key(key, sizeof key, threads);
-    make_folders(path);
+    cli_make_folders(path);
 
     json_t *root = json_load_file(path, 0, NULL);
     if (!json_is_object(root)) { /* missing or damaged: begin again */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "message.h"
@@ -30,6 +31,14 @@ bool cli_user_path(char path[CLI_PATH_MAX], const char *variable, const char *fa
     else if (home && home[0])
         n = snprintf(path, CLI_PATH_MAX, "%s/%s/sluice/%s", home, fallback, name);
     return n > 0 && n < CLI_PATH_MAX;
+}
+
+void cli_make_folders(char *path) {
+    for (char *slash = path + 1; (slash = strchr(slash, '/')) != NULL; slash++) {
+        *slash = '\0';
+        (void)mkdir(path, 0755);
+        *slash = '/';
+    }
 }
 
 bool cli_find_embedded_model(char path[CLI_PATH_MAX]) {

@@ -18,4 +18,7 @@ bool cli_find_embedded_model(char path[CLI_PATH_MAX]);
 bool cli_user_path(char path[CLI_PATH_MAX], const char *variable, const char *fallback,
                    const char *name);
 
+/* Create the folders above path. Errors show when the file is written. */
+void cli_make_folders(char *path);
+
 #endif

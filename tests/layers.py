@@ -59,6 +59,7 @@ SYSTEM = {
     "time.h": ["src/runtime", "cli", "bench", "tests"],
     "immintrin.h": ["src/runtime", "src/kernels"],
     "pcre2.h": ["src/model"],
+    "histedit.h": ["cli"],
     "jansson.h": ["cli", "bench", "tests"],
     "cmocka.h": ["tests"],
     "threads.h": [],  # crashes under ThreadSanitizer with gcc 12 and clang 14

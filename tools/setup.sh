@@ -49,6 +49,7 @@ find_missing() {
     need pkg-config command -v pkg-config
     need libpcre2-dev pkg-config --exists libpcre2-8
     need libjansson-dev pkg-config --exists jansson
+    need libedit-dev pkg-config --exists libedit
     need zlib1g-dev pkg-config --exists zlib
     need libcmocka-dev pkg-config --exists cmocka
     need python3 command -v python3

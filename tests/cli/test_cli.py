@@ -61,7 +61,7 @@ def test_help_and_version_work_everywhere():
     code, out, err = sluice("--help")
     assert code == 0 and err == ""
     commands = [line.split()[0] for line in out.decode().splitlines() if line.startswith("  ")]
-    assert {"run", "info", "tokenize", "logits", "synth", "bench"} <= set(commands), commands
+    assert {"run", "chat", "info", "tokenize", "logits", "synth", "bench"} <= set(commands), commands
     version = sluice("--version")
     assert version[0] == 0 and version[1].startswith(b"sluice ")
     for command in commands:
@@ -514,12 +514,13 @@ def test_bench_prints_the_same_points_in_every_format():
     assert code == 0 and out.count(b"| random |") == 2 and out.count(b"| same   |") == 2
 
 
-def main():
+def main(namespace):
+    """Run the tests of a module as its command line says; the exit code."""
     global SLUICE, FOLDER
     SLUICE = os.path.abspath(sys.argv[1])
     wanted = sys.argv[2:]
     failed = 0
-    tests = [(n, f) for n, f in globals().items() if n.startswith("test_") and callable(f)]
+    tests = [(n, f) for n, f in namespace.items() if n.startswith("test_") and callable(f)]
     with tempfile.TemporaryDirectory() as folder:
         FOLDER = folder
         for name, test in tests:
@@ -540,4 +541,4 @@ def main():
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    sys.exit(main())
+    sys.exit(main(globals()))
