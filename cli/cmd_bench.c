@@ -5,6 +5,7 @@
 
 #include "bench_report.h"
 #include "cmd.h"
+#include "cmd_bench_spec.h"
 #include "engine_options.h"
 #include "machine.h"
 #include "message.h"
@@ -105,6 +106,8 @@ static int print_report(const bench_options *o, const cli_bench_report *report) 
 }
 
 static int run(const cli_command *self, int argc, char **argv) {
+    if (cli_wants_bench_spec(argc, argv))
+        return cli_cmd_bench_spec.run(&cli_cmd_bench_spec, argc, argv);
     static const cli_choice formats[] = {
         {"md", FORMAT_MD}, {"json", FORMAT_JSON}, {"csv", FORMAT_CSV}, {0}};
     bench_options o = {.engine = cli_engine_default(),
@@ -151,5 +154,6 @@ const cli_command cli_cmd_bench = {
     "bench", "[OPTIONS]", "Measure read bandwidth, speeds and the verification curve",
     "A pass over more rows costs more only where it touches more bytes. Rows of random\n"
     "tokens open many experts, rows that repeat one token hardly any. The bandwidth is\n"
-    "remembered in the user's cache folder for the summaries of 'sluice run'.",
+    "remembered in the user's cache folder for the summaries of 'sluice run'.\n"
+    "'sluice bench --spec' evaluates speculation instead; see its --help.",
     run};

@@ -299,7 +299,8 @@ void slr_bars(FILE *out, const slr_axes *axes, const char *const *categories, in
         double left = f.left + slot * (c + 0.1);
         for (int s = 0; s < n_series; s++)
             draw_bar(out, &f, &series[s], c, s, left + bar * s, bar * 0.92, base);
-        label(out, f.left + slot * (c + 0.5), f.top + f.height + 15, "middle", "soft",
+        double line = n_categories > 6 && c % 2 ? 12 : 0; /* many names take two lines */
+        label(out, f.left + slot * (c + 0.5), f.top + f.height + 15 + line, "middle", "soft",
               categories[c]);
     }
     chart_end(out, &f, series, n_series);

@@ -1,0 +1,234 @@
+/* eval_run.c - every request under every arm, interleaved so that a machine whose speed
+ * drifts drifts for all alike.
+ *
+ *     for each round, for each request in random order:
+ *         evaluate its prompt;  for each arm in random order: decode, rewind to the prompt
+ *
+ * Arms share one session, but for those that learn from request to request: each of them
+ * has its own, so that no arm profits from another's experience. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd.h"
+#include "eval.h"
+#include "interrupt.h"
+#include "message.h"
+#include "progress.h"
+
+/* ---- arms ---- */
+
+static bool add_arm(eval_run *run, const char *policy, int32_t fixed_k) {
+    if (run->n_arms == EVAL_ARMS_MAX || strlen(policy) >= EVAL_NAME_MAX) {
+        cli_complain("--spec-policy: expected at most %d arms with short names", EVAL_ARMS_MAX);
+        return false;
+    }
+    eval_arm *arm = &run->arms[run->n_arms];
+    *arm = (eval_arm){.fixed_k = fixed_k};
+    (void)snprintf(arm->name, sizeof arm->name, "%s", policy);
+    (void)snprintf(arm->policy, sizeof arm->policy, "%s", policy);
+    sl_generate_params params = run->params;
+    sl_error err = {SL_OK, SL_NOWHERE, ""};
+    params.spec_policy = arm->policy;
+    const sl_status status = sl_generate_check(run->model, &params, &err);
+    if (status != SL_OK) {
+        (void)cli_complain_status("--spec-policy", status, &err);
+        return false;
+    }
+    run->n_arms++;
+    return true;
+}
+
+bool eval_add_arms(eval_run *run, const char *policy) {
+    int from = 0, to = 0, end = 0;
+    if (run->n_arms == 0) {
+        if (!add_arm(run, "off", 0) || !add_arm(run, "off", 0)) return false;
+        (void)snprintf(run->arms[0].name, EVAL_NAME_MAX, "plain");
+        (void)snprintf(run->arms[1].name, EVAL_NAME_MAX, "plain again");
+    }
+    if (sscanf(policy, "static:%d..%d%n", &from, &to, &end) < 2 || policy[end] != '\0') {
+        if (sscanf(policy, "static:%d%n", &from, &end) < 1 || policy[end] != '\0') from = 0;
+        return add_arm(run, policy, from);
+    }
+    if (from < 1 || to < from || to > EVAL_K_MAX) {
+        cli_complain("--spec-policy: %s: expected static:A..B with 1 <= A <= B <= %d", policy,
+                     EVAL_K_MAX);
+        return false;
+    }
+    for (int32_t k = from; k <= to; k++) {
+        char name[EVAL_NAME_MAX];
+        (void)snprintf(name, sizeof name, "static:%d", (int)k);
+        if (!add_arm(run, name, k)) return false;
+    }
+    return true;
+}
+
+static bool learns(const eval_arm *arm) {
+    return strncmp(arm->policy, "ledger", 6) == 0;
+}
+
+/* ---- measuring ---- */
+
+typedef struct measuring {
+    eval_run *run;
+    const cli_engine *engine;
+    sl_session *shared;
+    sl_session *own[EVAL_ARMS_MAX]; /* of arms that learn */
+    bool out_of_memory;
+    const volatile int *cancel;
+    cli_progress progress;
+    double cells_done, cells;
+    uint64_t random;
+} measuring;
+
+static uint64_t next_random(uint64_t *state) { /* splitmix64 */
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+static void shuffle(uint64_t *random, int32_t *order, int32_t n) {
+    for (int32_t i = 0; i < n; i++)
+        order[i] = i;
+    for (int32_t i = n - 1; i > 0; i--) {
+        const int32_t j = (int32_t)(next_random(random) % (uint64_t)(i + 1));
+        const int32_t swap = order[i];
+        order[i] = order[j];
+        order[j] = swap;
+    }
+}
+
+static void on_iteration(void *user, const sl_iteration *record) {
+    measuring *m = user;
+    eval_times *times = &m->run->times[record->drafted];
+    if (times->n == times->room) {
+        const int32_t room = times->room ? 2 * times->room : 1024;
+        float *more = realloc(times->seconds, (size_t)room * sizeof *more);
+        if (!more) {
+            m->out_of_memory = true;
+            return;
+        }
+        times->seconds = more;
+        times->room = room;
+    }
+    times->seconds[times->n++] =
+        (float)((double)(record->draft_ns + record->pass_ns + record->other_ns) * 1e-9);
+}
+
+static int open_sessions(measuring *m) {
+    const eval_run *run = m->run;
+    int code = cli_open_session(m->engine, run->model, run->context, &m->shared);
+    for (int32_t a = 0; code == CLI_OK && a < run->n_arms; a++) {
+        if (learns(&run->arms[a]))
+            code = cli_open_session(m->engine, run->model, run->context, &m->own[a]);
+    }
+    return code;
+}
+
+static sl_session *session_of(const measuring *m, int32_t arm) {
+    return m->own[arm] ? m->own[arm] : m->shared;
+}
+
+/* Leave the session with all of the prompt but its last token. */
+static sl_status prepare(sl_session *session, const eval_request *q, sl_error *err) {
+    const int32_t n = q->n_prompt - 1;
+    const bool there =
+        sl_session_length(session) >= n && (n == 0 || memcmp(sl_session_tokens(session), q->tokens,
+                                                             (size_t)n * sizeof *q->tokens) == 0);
+    sl_session_rewind(session, there ? n : 0);
+    return there || n == 0 ? SL_OK : sl_session_eval(session, q->tokens, n, NULL, err);
+}
+
+static sl_status measure_cell(measuring *m, const eval_request *q, int32_t arm, eval_cell *cell,
+                              sl_error *err) {
+    sl_session *session = session_of(m, arm);
+    sl_generate_params params = m->run->params;
+    sl_generate_stats stats;
+    params.spec_policy = m->run->arms[arm].policy;
+    params.replay = q->n_output > 0 ? q->tokens + q->n_prompt : NULL;
+    params.n_replay = q->n_output;
+    params.on_iteration = on_iteration;
+    params.user = m;
+    params.cancel = m->cancel;
+    sl_status status = prepare(session, q, err);
+    if (status != SL_OK || *m->cancel) return status;
+    status = sl_generate(session, q->tokens + q->n_prompt - 1, 1, &params, &stats, err);
+    *cell = (eval_cell){.seconds = stats.decode_seconds,
+                        .draft_seconds = stats.draft_seconds,
+                        .tokens = stats.tokens,
+                        .passes = stats.passes,
+                        .drafted = stats.drafted,
+                        .accepted = stats.accepted,
+                        .token_hash = stats.token_hash,
+                        .logits_hash = stats.logits_hash};
+    for (int32_t k = 0; k <= EVAL_K_MAX; k++)
+        cell->by_k[k] = (uint16_t)stats.k_histogram[k];
+    cli_progress_update(&m->progress, ++m->cells_done, m->cells);
+    return status;
+}
+
+static int measure_request(measuring *m, int32_t round, int32_t request) {
+    eval_run *run = m->run;
+    const eval_request *q = &run->workload->requests[request];
+    eval_cell *cells = run->cells + ((size_t)round * (size_t)run->workload->n + (size_t)request) *
+                                        (size_t)run->n_arms;
+    int32_t order[EVAL_ARMS_MAX];
+    sl_error err = {SL_OK, SL_NOWHERE, ""};
+    shuffle(&m->random, order, run->n_arms);
+    for (int32_t i = 0; i < run->n_arms; i++) {
+        const sl_status status = measure_cell(m, q, order[i], &cells[order[i]], &err);
+        if (status != SL_OK) return cli_complain_status(q->id, status, &err);
+        if (*m->cancel) return CLI_OK;
+    }
+    for (int32_t a = 1; a < run->n_arms; a++)
+        run->different += cells[a].token_hash != cells[0].token_hash ||
+                          cells[a].logits_hash != cells[0].logits_hash;
+    run->done[request]++;
+    return CLI_OK;
+}
+
+static int measure_all(measuring *m) {
+    const int32_t n = m->run->workload->n;
+    int32_t *order = malloc((size_t)n * sizeof *order);
+    int code = order ? CLI_OK : CLI_FAILED;
+    for (int32_t round = 0; code == CLI_OK && round < m->run->rounds && !*m->cancel; round++) {
+        shuffle(&m->random, order, n);
+        for (int32_t i = 0; code == CLI_OK && i < n && !*m->cancel; i++)
+            code = measure_request(m, round, order[i]);
+    }
+    free(order);
+    if (code == CLI_OK && m->out_of_memory) cli_complain("out of memory for the iterations' times");
+    return m->out_of_memory ? CLI_FAILED : code;
+}
+
+int eval_measure(eval_run *run, const cli_engine *engine) {
+    const size_t requests = (size_t)run->workload->n;
+    const size_t cells = (size_t)run->rounds * requests * (size_t)run->n_arms;
+    measuring m = {.run = run, .engine = engine, .cells = (double)cells, .random = run->seed};
+    run->cells = calloc(cells, sizeof *run->cells);
+    run->done = calloc(requests, sizeof *run->done);
+    if (!run->cells || !run->done) {
+        cli_complain("out of memory for %zu measurements", cells);
+        return CLI_FAILED;
+    }
+    m.cancel = cli_interrupt_install();
+    int code = open_sessions(&m);
+    cli_progress_begin(&m.progress, "decoding");
+    if (code == CLI_OK) run->threads = sl_session_threads(m.shared);
+    if (code == CLI_OK) code = measure_all(&m);
+    cli_progress_end(&m.progress);
+    eval_sort_times(run);
+    for (int32_t a = 0; a < run->n_arms; a++)
+        sl_session_close(&m.own[a]);
+    sl_session_close(&m.shared);
+    return code;
+}
+
+void eval_run_free(eval_run *run) {
+    for (int32_t k = 0; k <= EVAL_K_MAX; k++)
+        free(run->times[k].seconds);
+    free(run->cells);
+    free(run->done);
+    free(run->matches);
+}
