@@ -96,7 +96,7 @@ def layer_of(path):
 
 def resolve(path, name, known):
     """The project file an include means, or None for one of the system."""
-    places = [os.path.dirname(path), "include", "src", "policy", "report", "tests"]
+    places = [os.path.dirname(path), "include", "src", "policy", "report", "cli", "tests"]
     for place in places:
         full = os.path.normpath(os.path.join(place, name)).replace(os.sep, "/")
         if full in known:
