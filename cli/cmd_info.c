@@ -172,10 +172,14 @@ static int run(const cli_command *self, int argc, char **argv) {
     info in = {.model = model, .facts = sl_model_facts_of(model)};
     in.context = engine.context > 0 ? engine.context : in.facts->context_train;
     in.session_bytes = sl_session_bytes(model, &params);
-    if (json)
+    sl_session *refused = NULL;
+    if (in.session_bytes == 0) /* what opening one says to that */
+        code = cli_open_session(&engine, model, engine.context, &refused);
+    else if (json)
         code = print_json(&in);
     else
         print_text(&in);
+    sl_session_close(&refused);
     sl_model_close(&model);
     return code;
 }

@@ -10,7 +10,8 @@
 
 const cli_choice cli_layouts[] = {
     {"auto", SL_LAYOUT_AUTO}, {"packed", SL_LAYOUT_PACKED}, {"mapped", SL_LAYOUT_MAPPED}, {0}};
-const cli_choice cli_kv_types[] = {{"f16", SL_KV_F16}, {"f32", SL_KV_F32}, {0}};
+const cli_choice cli_kv_types[] = {
+    {"f16", SL_KV_F16}, {"f32", SL_KV_F32}, {"q8_0", SL_KV_Q8_0}, {0}};
 
 cli_engine cli_engine_default(void) {
     const sl_model_params model = sl_model_params_default();

@@ -28,7 +28,9 @@ extern "C" {
 
 typedef struct sl_session sl_session;
 
-typedef enum sl_kv_type { SL_KV_F16, SL_KV_F32 } sl_kv_type;
+/* Types of the cache. Q8_0: 8 bits and a scale for 32 of a head's dimensions, about half of
+ * F16's bytes; head_dim must be a multiple of 32 (docs/numbers.md says what it costs). */
+typedef enum sl_kv_type { SL_KV_F16, SL_KV_F32, SL_KV_Q8_0 } sl_kv_type;
 
 #define SL_PASS_ROWS_MAX 512 /* rows in one pass                                */
 #define SL_LOGIT_ROWS_MAX 65 /* rows of one pass that can ask for logits        */
@@ -77,7 +79,8 @@ typedef struct sl_budget {
 
 /* Open a session on a model. params may be NULL (all defaults). Everything the
  * session will ever need is allocated here.
- * SL_E_ARG names the field; SL_E_NOMEM says how much was needed. */
+ * SL_E_ARG names the field (also: Q8_0, and head_dim not whole blocks); SL_E_NOMEM says how much
+ * was needed. */
 SL_API SL_MUST_USE sl_status sl_session_open(sl_session **out, const sl_model *model,
                                              const sl_session_params *params, sl_error *err);
 SL_API void sl_session_close(sl_session **session);

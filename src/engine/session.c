@@ -27,13 +27,19 @@ static sl_status resolve(const sl_model *model, const sl_session_params *given,
         {"context", out->context, 1, SL_CONTEXT_MAX},
         {"threads", out->threads, 1, SL_THREADS_MAX},
         {"batch", out->batch, 1, SL_PASS_ROWS_MAX},
-        {"type of keys", (int32_t)out->k_type, SL_KV_F16, SL_KV_F32},
-        {"type of values", (int32_t)out->v_type, SL_KV_F16, SL_KV_F32},
+        {"type of keys", (int32_t)out->k_type, SL_KV_F16, SL_KV_Q8_0},
+        {"type of values", (int32_t)out->v_type, SL_KV_F16, SL_KV_Q8_0},
     };
     for (size_t i = 0; i < SL_COUNT(fields); i++)
         if (fields[i].value < fields[i].lo || fields[i].value > fields[i].hi)
             return sl__fail(err, SL_E_ARG, SL_NOWHERE, "%s %d, expected %d .. %d", fields[i].name,
                             fields[i].value, fields[i].lo, fields[i].hi);
+    const int32_t head_dim = sl_model_facts_of(model)->head_dim;
+    const bool in_blocks = out->k_type == SL_KV_Q8_0 || out->v_type == SL_KV_Q8_0;
+    if (in_blocks && head_dim % SL_Q_BLOCK != 0)
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE,
+                        "a cache in q8_0 has blocks of %d dimensions, the model's heads have %d",
+                        SL_Q_BLOCK, head_dim);
     return SL_OK;
 }
 

@@ -32,6 +32,10 @@ static void block_f16(float *out, const uint8_t *block) {
     *out = load_half(block);
 }
 
+static void block_int8(float *out, const uint8_t *block) {
+    *out = (float)(int8_t)*block;
+}
+
 static void block_bf16(float *out, const uint8_t *block) {
     *out = sl__bf16_to_float(load_u16(block));
 }
@@ -197,13 +201,14 @@ static const struct {
     int32_t columns, bytes; /* of one block of one row */
     int quantised;
     block_fn *to_float;
-} formats[SL_FORMATS] = {
+} formats[SL_PANEL_FORMATS] = {
 #define X(NAME, name, columns, bytes) [SL_FORMAT_##NAME] = {#NAME, columns, bytes, 0, block_##name},
     SL_FLOAT_FORMATS(X)
 #undef X
 #define X(NAME, name, columns, bytes) [SL_FORMAT_##NAME] = {#NAME, columns, bytes, 1, block_##name},
         SL_QUANT_FORMATS(X)
 #undef X
+            [SL_FORMAT_INT8] = {"INT8", 1, 1, 0, block_int8},
 };
 
 const char *sl__format_name(sl__format format) {

@@ -49,7 +49,7 @@ typedef struct sl__kernels {
     const char *name; /* "scalar", "avx2", "avx512": what --isa takes */
     uint32_t needs;   /* SL_CPU_* bits, all required                  */
 
-    sl__matmul_fn *matmul[SL_FORMATS];
+    sl__matmul_fn *matmul[SL_PANEL_FORMATS];
 
     /* Quantise n_blocks blocks of 32 floats x into blocks first .. of an act.h row of
      * n_in columns. A NaN or infinity in a block makes its scale NaN or infinite. */

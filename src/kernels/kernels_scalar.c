@@ -41,6 +41,7 @@ static float add_lanes(float *lanes) {
 static float float_weight(sl__format format, const uint8_t *panel, int32_t c, int32_t j) {
     const size_t i = (size_t)c * SL_PANEL_ROWS + (size_t)j;
     if (format == SL_FORMAT_F32) return load_f32(panel + 4 * i);
+    if (format == SL_FORMAT_INT8) return (float)(int8_t)panel[i];
     const uint16_t bits = load_u16(panel + 2 * i);
     return format == SL_FORMAT_F16 ? sl__half_to_float(bits) : sl__bf16_to_float(bits);
 }
@@ -74,6 +75,11 @@ static void matmul_f16(const uint8_t *panels, int32_t n_in, int32_t n_panels, co
 static void matmul_bf16(const uint8_t *panels, int32_t n_in, int32_t n_panels, const void *const *x,
                         float *const *y, int32_t n_rows) {
     matmul_floats(SL_FORMAT_BF16, panels, n_in, n_panels, x, y, n_rows);
+}
+
+static void matmul_int8(const uint8_t *panels, int32_t n_in, int32_t n_panels, const void *const *x,
+                        float *const *y, int32_t n_rows) {
+    matmul_floats(SL_FORMAT_INT8, panels, n_in, n_panels, x, y, n_rows);
 }
 
 /* ---- activations ---- */
@@ -164,6 +170,7 @@ const sl__kernels sl__kernels_scalar = {
     .matmul = {[SL_FORMAT_F32] = matmul_f32,
                [SL_FORMAT_F16] = matmul_f16,
                [SL_FORMAT_BF16] = matmul_bf16,
+               [SL_FORMAT_INT8] = matmul_int8,
 #define X(NAME, name, columns, bytes) [SL_FORMAT_##NAME] = sl__matmul_##name##_scalar,
                SL_QUANT_FORMATS(X)
 #undef X

@@ -32,6 +32,8 @@
  *
  * IQ2 and IQ3 formats: per block of the file, the 16 rows' blocks one after another.
  *
+ * INT8 is no file's: 16 plain numbers a column, for the values of the cache (model/kv.h).
+ *
  * What the numbers mean is said in docs/numbers.md. A panel takes exactly the bytes its
  * 16 rows take in the file. Rows missing from the last panel are zero bytes. */
 #ifndef SL_PANEL_H
@@ -75,11 +77,12 @@ typedef enum sl__format {
 #define X(NAME, name, columns, bytes) SL_FORMAT_##NAME,
     SL_FORMAT_MAP(X)
 #undef X
+        SL_FORMAT_INT8
 } sl__format;
-/* NOLINTNEXTLINE(bugprone-macro-parentheses): a sum of ones */
-#define X(NAME, name, columns, bytes) +1
-enum { SL_FORMATS = 0 SL_FORMAT_MAP(X) };
-#undef X
+enum {
+    SL_FORMATS = SL_FORMAT_INT8, /* of files */
+    SL_PANEL_FORMATS             /* and INT8 */
+};
 
 /* "Q8_0" */
 const char *sl__format_name(sl__format format);

@@ -11,7 +11,10 @@
  *
  * With a sliding window a row attends to its newest `window` positions. Older ones are
  * not scored; in the block where the window begins they count with probability 0, and
- * blocks before it are not walked. */
+ * blocks before it are not walked.
+ *
+ * With keys in q8_0 queries are quantised too, as two terms (score_q8_0()); with values in
+ * q8_0 probabilities are multiplied by the values' scales (scale_probabilities()). */
 #include <math.h>
 #include <string.h>
 
@@ -50,6 +53,13 @@ void sl__attention_plan_thread(const sl__forward *f, sl__thread_scratch *t, sl__
     t->sum_rows = sl__row_pointers(plan, t->sums, n, SL_PANEL_ROWS);
     t->ancestors = sl__plan_take(plan, (size_t)f->limits.rows_max, sizeof *t->ancestors);
     t->gathered = sl__plan_take(plan, SL_VALUE_BLOCK * SL_PANEL_ROWS, sizeof(float));
+    if (f->model->facts.head_dim % SL_Q_BLOCK != 0) return; /* no cache in q8_0 */
+    t->query_acts = sl__act_rows_plan(plan, 2 * n, f->model->facts.head_dim);
+    float *rests = sl__plan_take(plan, queries * SL_KEY_SPAN, sizeof *rests);
+    t->query_rests = sl__row_pointers(plan, rests, n, SL_KEY_SPAN);
+    t->span_rows = sl__plan_take(plan, 2 * queries, sizeof *t->span_rows);
+    float *scaled = sl__plan_take(plan, queries * SL_VALUE_BLOCK, sizeof *scaled);
+    t->scaled_rows = sl__row_pointers(plan, scaled, n, SL_VALUE_BLOCK);
 }
 
 static void add_bias(float *x, const float *bias, int32_t n) {
@@ -122,21 +132,47 @@ static int32_t cells_out_of_sight(const sl__forward *f, const head_work *w) {
     return first / SL_PANEL_ROWS * SL_PANEL_ROWS;
 }
 
+/* seen_rows = K query_rows for n queries, by keys in q8_0: 8 bits for a query would lose
+ * nearly as much as 8 bits for the keys do, so it goes in as two terms (docs/numbers.md). */
+static void score_q8_0(const sl__forward *f, sl__thread_scratch *t, const head_work *w,
+                       int32_t skipped, int32_t n_panels, int32_t n) {
+    enum { SPAN = SL_KEY_SPAN / SL_PANEL_ROWS };
+    const sl__kernels *k = f->model->kernels;
+    const int32_t head_dim = f->model->facts.head_dim;
+    for (int32_t q = 0; q < n; q++)
+        sl__quantise_twice(k, t->query_acts[q], t->query_acts[n + q], head_dim, 0, t->query_rows[q],
+                           head_dim / SL_Q_BLOCK);
+    for (int32_t p = 0; p < n_panels; p += SPAN) {
+        const uint8_t *keys = sl__kv_keys(w->kv, w->layer, w->head, skipped + p * SL_PANEL_ROWS);
+        const int32_t span = sl__min_i32(SPAN, n_panels - p), at = p * SL_PANEL_ROWS;
+        for (int32_t q = 0; q < n; q++)
+            t->span_rows[q] = t->seen_rows[q] + at, t->span_rows[n + q] = t->query_rests[q];
+        k->matmul[SL_FORMAT_Q8_0](keys, head_dim, span, (const void *const *)t->query_acts,
+                                  t->span_rows, 2 * n);
+        for (int32_t q = 0; q < n; q++)
+            for (int32_t c = 0; c < span * SL_PANEL_ROWS; c++)
+                t->span_rows[q][c] += t->query_rests[q][c];
+    }
+}
+
 /* Scores of every query of the tile, softmax included. Rows are scored against all cells
  * up to the tile's last; a row uses those of its ancestors. */
 static void score_tile(sl__forward *f, sl__thread_scratch *t, const head_work *w) {
     const int32_t head_dim = f->model->facts.head_dim;
     const int32_t cells = f->cell[w->tile.first + w->tile.n - 1] + 1;
-    const int32_t skipped = cells_out_of_sight(f, w);
-    for (int32_t q = 0; q < w->tile.n * w->group; q++) {
+    const int32_t skipped = cells_out_of_sight(f, w), n_queries = w->tile.n * w->group;
+    const int32_t n_panels = sl__div_up_i32(cells - skipped, SL_PANEL_ROWS);
+    for (int32_t q = 0; q < n_queries; q++) {
         t->query_rows[q] = f->q_rows[w->tile.first + q / w->group] +
                            (w->head * w->group + q % w->group) * head_dim;
         t->seen_rows[q] = t->score_rows[q] + skipped;
     }
-    f->model->kernels->matmul[sl__kv_format(w->kv->k_type)](
-        sl__kv_keys(w->kv, w->layer, w->head, skipped), head_dim,
-        sl__div_up_i32(cells - skipped, SL_PANEL_ROWS), t->query_rows, t->seen_rows,
-        w->tile.n * w->group);
+    if (w->kv->k_type == SL_KV_Q8_0)
+        score_q8_0(f, t, w, skipped, n_panels, n_queries);
+    else
+        f->model->kernels->matmul[sl__kv_key_format(w->kv)](
+            sl__kv_keys(w->kv, w->layer, w->head, skipped), head_dim, n_panels, t->query_rows,
+            t->seen_rows, n_queries);
     for (int32_t i = 0; i < w->tile.n; i++) {
         const int32_t r = w->tile.first + i, near = f->contiguous[r];
         const int32_t from = oldest(f, r), block = first_block(f, r);
@@ -151,19 +187,40 @@ static void score_tile(sl__forward *f, sl__thread_scratch *t, const head_work *w
     }
 }
 
+/* Cell of a position of row r, whose ancestors are in t->ancestors. */
+static int32_t cell_of(const sl__forward *f, const sl__thread_scratch *t, int32_t r,
+                       int32_t position) {
+    const int32_t near = f->contiguous[r];
+    return position < near ? position : t->ancestors[position - near];
+}
+
 /* Values of positions from .. from + n - 1 of row r in one panel: in place where position
- * and cell agree, else gathered. t->ancestors holds row r's. */
+ * and cell agree, else gathered. */
 static const uint8_t *value_block(const sl__forward *f, sl__thread_scratch *t, const head_work *w,
                                   int32_t r, int32_t panel, int32_t from, int32_t n) {
     const size_t bytes = sl__kv_value_bytes(w->kv);
-    const int32_t near = f->contiguous[r];
-    if (from + n <= near) return sl__kv_values(w->kv, w->layer, w->head, panel, from);
-    for (int32_t i = 0; i < n; i++) {
-        const int32_t cell = from + i < near ? from + i : t->ancestors[from + i - near];
+    if (from + n <= f->contiguous[r]) return sl__kv_values(w->kv, w->layer, w->head, panel, from);
+    for (int32_t i = 0; i < n; i++)
         memcpy(t->gathered + (size_t)i * bytes,
-               sl__kv_values(w->kv, w->layer, w->head, panel, cell), bytes);
-    }
+               sl__kv_values(w->kv, w->layer, w->head, panel, cell_of(f, t, r, from + i)), bytes);
     return t->gathered;
+}
+
+/* scaled_rows = probabilities of n_queries (from score row `first` on) times the scales of
+ * one panel's values, and query_rows are those: V p = int8 (scale p). */
+static void scale_probabilities(const sl__forward *f, sl__thread_scratch *t, const head_work *w,
+                                int32_t r, int32_t panel, int32_t from, int32_t n, int32_t first,
+                                int32_t n_queries) {
+    const float *scales = sl__kv_value_scales(w->kv, w->layer, w->head, panel);
+    float in_order[SL_VALUE_BLOCK];
+    for (int32_t i = 0; i < n; i++)
+        in_order[i] = scales[cell_of(f, t, r, from + i)];
+    for (int32_t q = 0; q < n_queries; q++) {
+        const float *p = t->score_rows[first + q] + from;
+        for (int32_t i = 0; i < n; i++)
+            t->scaled_rows[q][i] = p[i] * in_order[i];
+        t->query_rows[q] = t->scaled_rows[q];
+    }
 }
 
 /* out += V p over one block of positions, for the queries of rows first .. first + n_rows
@@ -176,7 +233,9 @@ static void add_block(sl__forward *f, sl__thread_scratch *t, const head_work *w,
     for (int32_t q = 0; q < n_queries; q++)
         t->query_rows[q] = t->score_rows[first * w->group + q] + from;
     for (int32_t panel = 0; panel < sl__kv_value_panels(w->kv); panel++) {
-        f->model->kernels->matmul[sl__kv_format(w->kv->v_type)](
+        if (w->kv->v_type == SL_KV_Q8_0 && panel % (SL_Q_BLOCK / SL_PANEL_ROWS) == 0)
+            scale_probabilities(f, t, w, r, panel, from, n, first * w->group, n_queries);
+        f->model->kernels->matmul[sl__kv_value_format(w->kv)](
             value_block(f, t, w, r, panel, from, n), n, 1, t->query_rows, t->sum_rows, n_queries);
         const int32_t at = panel * SL_PANEL_ROWS;
         const int32_t dims = sl__min_i32(SL_PANEL_ROWS, head_dim - at);

@@ -226,27 +226,17 @@ static bool two_terms(const sl__weight *w) {
     return sl__format_is_quantised(w->format) && sl__format_block(w->format) == SL_Q_BLOCK;
 }
 
-/* rest[i] = x[i] - scale * q[i]: what quantising blocks first .. of a row left over. */
-static void take_rest(float *rest, void *row, int32_t width, int32_t first, const float *x,
-                      int32_t n_blocks) {
-    const int8_t *q = sl__act_quants(row) + first * SL_Q_BLOCK;
-    const float *scales = sl__act_scales(row, width) + first;
-    for (int32_t i = 0; i < n_blocks * SL_Q_BLOCK; i++)
-        rest[i] = x[i] - scales[i / SL_Q_BLOCK] * (float)q[i];
-}
-
-/* Quantise columns at .. at + n - 1 of a group's i-th hidden row for the down product;
- * n <= SL_SPAN_COLUMNS. */
+/* Quantise columns at .. at + n - 1 of a group's i-th hidden row for the down product. */
 static void quantise_hidden(const sl__forward *f, const group *g, int32_t i, int32_t at,
                             int32_t n) {
     const sl__kernels *k = f->model->kernels;
     const int32_t width = g->ffn->gate.n_out, first = at / SL_Q_BLOCK, blocks = n / SL_Q_BLOCK;
-    float rest[SL_SPAN_COLUMNS];
+    const float *x = g->hidden[i] + at;
     if (!sl__format_is_quantised(g->ffn->down.format)) return;
-    k->quantise(g->hidden_acts[i], width, first, g->hidden[i] + at, blocks);
-    if (!two_terms(&g->ffn->down)) return;
-    take_rest(rest, g->hidden_acts[i], width, first, g->hidden[i] + at, blocks);
-    k->quantise(g->hidden_rest[i], width, first, rest, blocks);
+    if (two_terms(&g->ffn->down))
+        sl__quantise_twice(k, g->hidden_acts[i], g->hidden_rest[i], width, first, x, blocks);
+    else
+        k->quantise(g->hidden_acts[i], width, first, x, blocks);
 }
 
 /* Columns first .. last - 1 (panels) of one group's hidden rows: silu(gate x) * up x. */

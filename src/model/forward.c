@@ -87,6 +87,22 @@ void sl__quantise_row(const sl__kernels *k, const sl__rows *rows, int32_t r) {
                     rows->width / SL_Q_BLOCK);
 }
 
+/* rest[i] = x[i] - scale * q[i], a few blocks at a time. */
+void sl__quantise_twice(const sl__kernels *k, void *row, void *rest_row, int32_t width,
+                        int32_t first, const float *x, int32_t n_blocks) {
+    enum { SPAN = 2 };
+    float rest[SPAN * SL_Q_BLOCK];
+    for (int32_t b = 0; b < n_blocks; b += SPAN, x += SPAN * SL_Q_BLOCK) {
+        const int32_t n = sl__min_i32(SPAN, n_blocks - b);
+        const int8_t *q = sl__act_quants(row) + (first + b) * SL_Q_BLOCK;
+        const float *scales = sl__act_scales(row, width) + first + b;
+        k->quantise(row, width, first + b, x, n);
+        for (int32_t i = 0; i < n * SL_Q_BLOCK; i++)
+            rest[i] = x[i] - scales[i / SL_Q_BLOCK] * (float)q[i];
+        k->quantise(rest_row, width, first + b, rest, n);
+    }
+}
+
 /* Sum of terms in the order all kernels use: element i to lane i % 16, lanes in pairs. */
 static float add_lanes(float *lanes) {
     for (int32_t half = SL_LANES / 2; half > 0; half /= 2)

@@ -14,6 +14,7 @@ enum {
     SL_SPAN_COLUMNS = SL_UNIT_PANELS * SL_SPAN_UNITS * SL_PANEL_ROWS,
     SL_TILE_QUERIES = 8,  /* attention queries that share one walk over the keys       */
     SL_VALUE_BLOCK = 128, /* positions whose weighted values are summed before adding  */
+    SL_KEY_SPAN = 256,    /* cells scored in one go by queries of two terms            */
 };
 
 /* Rows of floats, and of the same values quantised for quantised weights. */
@@ -39,6 +40,11 @@ typedef struct sl__thread_scratch {
     float **sum_rows;
     int32_t *ancestors; /* [rows_max] */
     uint8_t *gathered;  /* one value panel of a block whose cells are not in order */
+    /* for a cache in q8_0, see score_q8_0() and scale_probabilities(): */
+    void **query_acts;   /* [2 * tile queries] queries quantised, and what that left */
+    float **query_rests; /* [tile queries] -> [SL_KEY_SPAN]: scores by the latter    */
+    float **span_rows;   /* [2 * tile queries] where scores of a span go             */
+    float **scaled_rows; /* [tile queries] -> [SL_VALUE_BLOCK]                       */
 } sl__thread_scratch;
 
 /* Rows of one sequence that attention handles together: they follow one another. */
@@ -131,6 +137,11 @@ void **sl__act_rows_plan(sl__plan *plan, int32_t n, int32_t width);
 
 /* [n] pointers to rows `stride` floats apart. */
 float **sl__row_pointers(sl__plan *plan, float *first, int32_t n, size_t stride);
+
+/* Blocks first .. of a row of `width` columns quantised, and what that left of them
+ * quantised again: two rows whose products, added, are nearly those of x. */
+void sl__quantise_twice(const sl__kernels *k, void *row, void *rest_row, int32_t width,
+                        int32_t first, const float *x, int32_t n_blocks);
 
 /* The quantised form of one row, where quantised weights can ask for it. */
 void sl__quantise_row(const sl__kernels *k, const sl__rows *rows, int32_t r);

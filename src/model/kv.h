@@ -8,7 +8,14 @@
  * output = V p sums over cells with 16 dimensions side by side. Per layer and KV head:
  *
  *     keys     [cells / 16][head_dim][16 cells]
- *     values   [head_dim / 16][cells][16 dimensions]    (the last ones padded with zeros) */
+ *     values   [head_dim / 16][cells][16 dimensions]    (the last ones padded with zeros)
+ *
+ * In q8_0 a cell's 32 dimensions share a scale, the largest magnitude / 127. Keys are
+ * panels of that format. A scale of values belongs to a column of the product, so values
+ * are panels of plain int8, and their scales, floats, lie behind them:
+ *
+ *     keys     [cells / 16][head_dim / 32] blocks: half scale [16] | int8 [8][16][4]
+ *     values   int8 [head_dim / 16][cells][16] | float scale [head_dim / 32][cells] */
 #ifndef SL_KV_H
 #define SL_KV_H
 
@@ -17,7 +24,7 @@
 #include "sluice/session.h"
 
 typedef struct sl__kv {
-    sl_kv_type k_type, v_type;
+    sl_kv_type k_type, v_type; /* SL_KV_Q8_0: head_dim is a multiple of 32 */
     int32_t layers, kv_heads, head_dim;
     int32_t context; /* positions it can commit                              */
     int32_t cells;   /* context + rows of one pass, rounded up to whole panels */
@@ -31,8 +38,9 @@ void sl__kv_plan(sl__kv *kv, sl__plan *plan);
 /* Cells a cache of these dimensions needs. */
 int32_t sl__kv_cells(int32_t context, int32_t rows_max);
 
-/* Format of a type's panels, and panels of values in one head. */
-sl__format sl__kv_format(sl_kv_type type);
+/* Formats of the panels, and panels of values in one head. */
+sl__format sl__kv_key_format(const sl__kv *kv);
+sl__format sl__kv_value_format(const sl__kv *kv);
 int32_t sl__kv_value_panels(const sl__kv *kv);
 
 /* Key panels of one head from `cell` on, a panel's first; a value panel of one head from
@@ -43,6 +51,10 @@ const uint8_t *sl__kv_values(const sl__kv *kv, int32_t layer, int32_t head, int3
 
 /* Bytes of one cell in one value panel. */
 size_t sl__kv_value_bytes(const sl__kv *kv);
+
+/* Scales of that panel's values from cell 0 on, or NULL: values are what they say. Panels
+ * 2 i and 2 i + 1 have the same. */
+const float *sl__kv_value_scales(const sl__kv *kv, int32_t layer, int32_t head, int32_t panel);
 
 /* Bytes attention reads in one layer for n cells. */
 uint64_t sl__kv_bytes(const sl__kv *kv, int32_t n);

@@ -241,7 +241,8 @@ void try_everywhere(const char *path, kv_types types, int32_t n_batches, uint64_
 /* Three sessions lend their caches, the first one also its forward pass and threads. */
 static void open_sequences(sl_session *q[3], const sl_model *model, int32_t threads) {
     for (int32_t i = 0; i < 3; i++) {
-        const sl_kv_type type = i == 1 ? SL_KV_F32 : SL_KV_F16;
+        const bool in_blocks = model->facts.head_dim % 32 == 0;
+        const sl_kv_type type = i == 1 ? SL_KV_F32 : i == 2 && in_blocks ? SL_KV_Q8_0 : SL_KV_F16;
         q[i] = world_session(model, TINY_CONTEXT, threads, ROWS_MAX, type, type);
     }
 }

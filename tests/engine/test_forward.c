@@ -3,6 +3,7 @@
  * That a row's bits depend on its own tokens only is test_company.c's. */
 #include "company.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,6 +103,92 @@ static void rewinding_and_dropping_a_pass_go_back_exactly(void **state) {
     sl_session_close(&s);
     free(logits);
     drop_reference(&ref);
+    sl_model_close(&model);
+}
+
+/* ---- a cache in q8_0 ---- */
+
+/* Layer 0's keys and values have seen no cache yet: the same numbers go into both. */
+static void check_rounding(const sl_session *exact, const sl_session *rounded, int32_t position) {
+    const sl_model_facts *f = sl_model_facts_of(sl_session_model(exact));
+    const int32_t n = 2 * f->kv_heads * f->head_dim;
+    float *want = floats(1, (size_t)n), *have = floats(1, (size_t)n);
+    sl_session_read_kv(exact, 0, position, want);
+    sl_session_read_kv(rounded, 0, position, have);
+    for (int32_t at = 0; at < n; at += 32) {
+        float max = 0, worst = 0;
+        for (int32_t i = at; i < at + 32; i++) {
+            max = fmaxf(max, fabsf(want[i]));
+            worst = fmaxf(worst, fabsf(want[i] - have[i]));
+        }
+        CHECK_CASE(worst <= 0.501f * max / 127 + (at < n / 2 ? max / 2048 : 0) && worst > 0,
+                   "position %d, block at %d: off by %g of %g", position, at, (double)worst,
+                   (double)max);
+    }
+    free(want);
+    free(have);
+}
+
+/* Mutations: a scale of the neighbouring block or cell; scales left behind by a move;
+ * scales of keys taken for those of values. */
+static void a_cache_in_q8_0_rounds_and_no_more(void **state) {
+    (void)state;
+    const tiny_shape shape = world_shape(SL_FORMAT_F32, 0);
+    char path[WORLD_PATH_MAX];
+    sl_token tokens[200];
+    check_random r = {.seed = 36};
+    world_path(path, "q8_0_cache.gguf");
+    tiny_write(&shape, 36, path);
+    sl_model *model = world_open(path, NULL, SL_LAYOUT_PACKED);
+    sl_session *exact = world_session(model, TINY_CONTEXT, 1, 64, SL_KV_F32, SL_KV_F32);
+    sl_session *rounded = world_session(model, TINY_CONTEXT, 1, 64, SL_KV_Q8_0, SL_KV_Q8_0);
+    float *want = floats(1, TINY_VOCAB), *have = floats(1, TINY_VOCAB);
+    world_tokens(&r, model, tokens, 200);
+    assert_int_equal(sl_session_eval(exact, tokens, 200, want, NULL), SL_OK);
+    assert_int_equal(sl_session_eval(rounded, tokens, 200, have, NULL), SL_OK);
+    for (int32_t i = 0; i < 200; i += 13)
+        check_rounding(exact, rounded, i);
+    float largest = 0, worst = 0;
+    for (int32_t i = 0; i < TINY_VOCAB; i++) {
+        largest = fmaxf(largest, fabsf(want[i]));
+        worst = fmaxf(worst, fabsf(want[i] - have[i]));
+    }
+    print_message("  logits differ by %.2g of the largest\n", (double)(worst / largest));
+    assert_true(worst > 0 && worst < 0.003f * largest);
+    sl_session_close(&exact);
+    sl_session_close(&rounded);
+    free(want);
+    free(have);
+    sl_model_close(&model);
+}
+
+/* Mutations: let q8_0 through (an assert ends the test); count an F16 cache's bytes. */
+static void a_cache_in_q8_0_needs_whole_blocks_and_half_the_bytes(void **state) {
+    (void)state;
+    sl_model *model = world_open(small_model(), NULL, SL_LAYOUT_PACKED); /* heads of 40 */
+    const sl_session_params one[] = {{16, 1, 4, SL_KV_Q8_0, SL_KV_F16},
+                                     {16, 1, 4, SL_KV_F16, SL_KV_Q8_0}};
+    for (size_t i = 0; i < SL_COUNT(one); i++) {
+        sl_session *s;
+        sl_error err = {0};
+        assert_int_equal(sl_session_open(&s, model, &one[i], &err), SL_E_ARG);
+        assert_non_null(strstr(err.text, "blocks of 32 dimensions"));
+        assert_non_null(strstr(err.text, "heads have 40"));
+        assert_null(s);
+        assert_int_equal(sl_session_bytes(model, &one[i]), 0);
+    }
+    sl_model_close(&model);
+
+    model = world_open(SL_MODEL_FILE, NULL, SL_LAYOUT_MAPPED);
+    const sl_model_facts *f = sl_model_facts_of(model);
+    const size_t numbers = (size_t)f->layers * (size_t)f->kv_heads * (size_t)f->head_dim * 1024;
+    sl_session_params params = {1024 - 16, 1, 16, SL_KV_F16, SL_KV_F16};
+    const size_t halves = sl_session_bytes(model, &params);
+    params.k_type = SL_KV_Q8_0;
+    const size_t keys = sl_session_bytes(model, &params);
+    params.v_type = SL_KV_Q8_0;
+    assert_int_equal(halves - keys, 2 * numbers - numbers / 32 * 34);
+    assert_int_equal(keys - sl_session_bytes(model, &params), 2 * numbers - numbers / 32 * 36);
     sl_model_close(&model);
 }
 
@@ -278,6 +365,8 @@ static void a_budget_of_all_experts_and_a_row_alone_are_exact(void **state) {
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(rejected_branches_leave_no_trace),
     cmocka_unit_test(rewinding_and_dropping_a_pass_go_back_exactly),
+    cmocka_unit_test(a_cache_in_q8_0_rounds_and_no_more),
+    cmocka_unit_test(a_cache_in_q8_0_needs_whole_blocks_and_half_the_bytes),
     cmocka_unit_test(a_bad_pass_is_refused_and_changes_nothing),
     cmocka_unit_test(more_rows_than_can_have_logits_are_refused),
     cmocka_unit_test(the_context_ends_where_it_says),

@@ -32,6 +32,9 @@ ALWAYS_INLINE float add_lanes(__m256 low, __m256 high) {
 ALWAYS_INLINE __m256 load_column(const sl__format format, const uint8_t *column, int half) {
     if (format == SL_FORMAT_F32)
         return _mm256_loadu_ps((const float *)(const void *)column + HALF * half);
+    if (format == SL_FORMAT_INT8)
+        return _mm256_cvtepi32_ps(
+            _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(column + HALF * half))));
     const __m128i bits = _mm_loadu_si128((const __m128i *)(column + 16 * half));
     if (format == SL_FORMAT_F16) return _mm256_cvtph_ps(bits);
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
@@ -41,7 +44,7 @@ ALWAYS_INLINE __m256 load_column(const sl__format format, const uint8_t *column,
 ALWAYS_INLINE void half_panel_floats(const sl__format format, const int n, const uint8_t *panel,
                                      int32_t n_in, const float *const *rows, float *const *y,
                                      int32_t at, int half) {
-    const int32_t column_bytes = format == SL_FORMAT_F32 ? 64 : 32;
+    const int32_t column_bytes = column_bytes_of(format);
     __m256 even[4], odd[4];
     for (int r = 0; r < n; r++)
         even[r] = odd[r] = _mm256_setzero_ps();
@@ -68,7 +71,7 @@ ALWAYS_INLINE void half_panel_floats(const sl__format format, const int n, const
 ALWAYS_INLINE void matmul_floats(const sl__format format, const int n, const uint8_t *panels,
                                  int32_t n_in, int32_t n_panels, const void *const *x,
                                  float *const *y, int32_t at) {
-    const size_t panel_bytes = (size_t)n_in * (format == SL_FORMAT_F32 ? 64 : 32);
+    const size_t panel_bytes = (size_t)(n_in * column_bytes_of(format));
     const float *rows[SL_KERNEL_ROWS];
     for (int r = 0; r < n; r++)
         rows[r] = x[r];
@@ -85,6 +88,7 @@ ALWAYS_INLINE void matmul_floats(const sl__format format, const int n, const uin
 MATMUL(static void, matmul_f32, matmul_floats, SL_FORMAT_F32)
 MATMUL(static void, matmul_f16, matmul_floats, SL_FORMAT_F16)
 MATMUL(static void, matmul_bf16, matmul_floats, SL_FORMAT_BF16)
+MATMUL(static void, matmul_int8, matmul_floats, SL_FORMAT_INT8)
 
 /* ---- activations ---- */
 
@@ -242,6 +246,7 @@ const sl__kernels sl__kernels_avx2 = {
     .matmul = {[SL_FORMAT_F32] = matmul_f32,
                [SL_FORMAT_F16] = matmul_f16,
                [SL_FORMAT_BF16] = matmul_bf16,
+               [SL_FORMAT_INT8] = matmul_int8,
 #define X(NAME, name, columns, bytes) [SL_FORMAT_##NAME] = sl__matmul_##name##_avx2,
                SL_QUANT_FORMATS(X)
 #undef X

@@ -33,6 +33,8 @@ ALWAYS_INLINE __mmask16 tail_mask(int32_t left) {
 
 ALWAYS_INLINE __m512 load_column(const sl__format format, const uint8_t *p) {
     if (format == SL_FORMAT_F32) return _mm512_loadu_ps(p);
+    if (format == SL_FORMAT_INT8)
+        return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
     const __m256i halves = _mm256_loadu_si256((const __m256i *)p);
     if (format == SL_FORMAT_F16) return _mm512_cvtph_ps(halves);
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
@@ -41,7 +43,7 @@ ALWAYS_INLINE __m512 load_column(const sl__format format, const uint8_t *p) {
 ALWAYS_INLINE void matmul_floats(const sl__format format, const int n, const uint8_t *panels,
                                  int32_t n_in, int32_t n_panels, const void *const *x,
                                  float *const *y, int32_t at) {
-    const int32_t column_bytes = format == SL_FORMAT_F32 ? 64 : 32;
+    const int32_t column_bytes = column_bytes_of(format);
     const float *rows[SL_KERNEL_ROWS];
     for (int r = 0; r < n; r++)
         rows[r] = x[r];
@@ -73,6 +75,7 @@ ALWAYS_INLINE void matmul_floats(const sl__format format, const int n, const uin
 MATMUL(static void, matmul_f32, matmul_floats, SL_FORMAT_F32)
 MATMUL(static void, matmul_f16, matmul_floats, SL_FORMAT_F16)
 MATMUL(static void, matmul_bf16, matmul_floats, SL_FORMAT_BF16)
+MATMUL(static void, matmul_int8, matmul_floats, SL_FORMAT_INT8)
 
 /* ---- activations ---- */
 
@@ -189,6 +192,7 @@ const sl__kernels sl__kernels_avx512 = {
     .matmul = {[SL_FORMAT_F32] = matmul_f32,
                [SL_FORMAT_F16] = matmul_f16,
                [SL_FORMAT_BF16] = matmul_bf16,
+               [SL_FORMAT_INT8] = matmul_int8,
 #define X(NAME, name, columns, bytes) [SL_FORMAT_##NAME] = sl__matmul_##name##_avx512,
                SL_QUANT_FORMATS(X)
 #undef X

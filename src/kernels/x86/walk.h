@@ -25,6 +25,11 @@ ALWAYS_INLINE void prefetch(const int n_rows, const uint8_t *p, int32_t n) {
         _mm_prefetch((const char *)p + PREFETCH_BYTES + i, _MM_HINT_T1);
 }
 
+/* Bytes of a column of a panel of floats, or of INT8. */
+ALWAYS_INLINE int32_t column_bytes_of(const sl__format format) {
+    return format == SL_FORMAT_F32 ? 64 : format == SL_FORMAT_INT8 ? 16 : 32;
+}
+
 /* Rows of activations, taken apart once per call. */
 typedef struct act_rows {
     const int8_t *q[SL_KERNEL_ROWS];
