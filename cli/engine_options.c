@@ -50,6 +50,8 @@ int cli_open_model(const cli_engine *e, sl_model **out) {
     params.isa = e->isa;
     params.layout = (sl_weight_layout)e->layout;
     params.threads = e->threads;
+    params.no_mmap = e->no_mmap;
+    params.mlock = e->mlock;
     params.progress = cli_progress_bytes;
     params.progress_user = &progress;
 

@@ -12,6 +12,7 @@ typedef struct cli_engine {
     const char *model; /* NULL: the embedded one */
     const char *isa;
     int layout; /* sl_weight_layout */
+    bool no_mmap, mlock;
     int32_t threads;
     int32_t context;
     int k_type, v_type; /* sl_kv_type */
@@ -36,7 +37,9 @@ const char *cli_parse_isa(const char *value, void *target);
     CLI_CUSTOM("--isa", "NAME", &(e)->isa, cli_parse_isa,                                          \
                "kernel table (default: the best this CPU has)")
 #define CLI_OPTION_LAYOUT(e)                                                                       \
-    CLI_CHOICE("--layout", "HOW", &(e)->layout, cli_layouts, "weights in memory")
+    CLI_CHOICE("--layout", "HOW", &(e)->layout, cli_layouts, "weights in memory"),                 \
+        CLI_FLAG("--no-mmap", &(e)->no_mmap, "read the file into memory, do not map it"),          \
+        CLI_FLAG("--mlock", &(e)->mlock, "lock the weights in memory")
 
 /* Open with progress. CLI_OK, or an exit code after one line on stderr. */
 int cli_open_model(const cli_engine *e, sl_model **out);

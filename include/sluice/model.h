@@ -73,21 +73,28 @@ typedef struct sl_model_params {
     const char *isa;         /* kernel table by name, or NULL for the best one   */
     sl_weight_layout layout; /* SL_LAYOUT_AUTO by default                        */
     int32_t threads;         /* used while loading; 0 = one per core             */
+    int no_mmap;             /* read the file into memory, do not map it         */
+    int mlock;               /* lock in memory what passes read of the weights   */
     /* Called now and then while loading, on the calling thread; NULL = never. */
     void (*progress)(void *user, uint64_t bytes_done, uint64_t bytes_total);
     void *progress_user;
 } sl_model_params;
 
-/* All defaults: best table, automatic layout, one thread per core, no progress. */
+/* All defaults: best table, automatic layout, one thread per core, file mapped, nothing
+ * locked, no progress. */
 SL_API sl_model_params sl_model_params_default(void);
 
 /* Open a GGUF v2 or v3 file, or the first of several parts
  * (NAME-00001-of-00003.gguf). params may be NULL (all defaults).
  *
+ * Memory: what is needed is compared with what is available before it is taken. Packed, the
+ * file's pages (or those of its copy) are given back tensor by tensor, so that the model is
+ * there once, and a tensor.
+ *
  * Returns SL_OK and *out (release with sl_model_close), or with *out = NULL:
  *   SL_E_IO      the file cannot be opened or mapped
  *   SL_E_FORMAT  damaged or unsupported; err names the key or tensor and the offset
- *   SL_E_NOMEM   the memory needed is not there; err says how much is
+ *   SL_E_NOMEM   the memory needed is not there, or may not be locked; err says how much is
  *   SL_E_ISA     params->isa is not a table of this build and CPU */
 SL_API SL_MUST_USE sl_status sl_model_open(sl_model **out, const char *path,
                                            const sl_model_params *params, sl_error *err);

@@ -503,10 +503,11 @@ fail:
     return status;
 }
 
-sl_status sl__gguf_open_file(sl__gguf *g, const char *path, sl_error *err) {
+sl_status sl__gguf_open_file(sl__gguf *g, const char *path, bool copy, sl_error *err) {
     sl__mapping mapping;
     *g = (sl__gguf){0};
-    sl_status status = sl__mapping_open(&mapping, path, err);
+    sl_status status =
+        copy ? sl__mapping_read(&mapping, path, err) : sl__mapping_open(&mapping, path, err);
     if (status != SL_OK) return status;
     status = sl__gguf_parse(g, mapping.bytes, mapping.size, path, err);
     if (status != SL_OK) {

@@ -154,7 +154,7 @@ struct sl__gguf {
 
     int32_t *tensor_slots; /* open-addressing indices by name, owned */
     int32_t *key_slots;
-    sl__mapping mapping; /* closed unless sl__gguf_open() was used */
+    sl__mapping mapping; /* closed after sl__gguf_parse() */
 
     sl__gguf *more; /* [n_parts - 1] the model's other files, without tables; owned */
     int32_t n_parts;
@@ -168,14 +168,19 @@ SL_MUST_USE sl_status sl__gguf_parse(sl__gguf *g, const void *bytes, size_t n, c
 /* Map a file and parse it, and all its parts if it is the first of several. Also SL_E_IO. */
 SL_MUST_USE sl_status sl__gguf_open(sl__gguf *g, const char *path, sl_error *err);
 
+/* The same, reading the files into memory instead of mapping them. Also SL_E_NOMEM. */
+SL_MUST_USE sl_status sl__gguf_read(sl__gguf *g, const char *path, sl_error *err);
+
 /* The i-th file of a model, 0 .. n_parts - 1; the first is g itself. */
 const sl__gguf *sl__gguf_part(const sl__gguf *g, int32_t i);
 
 /* Bytes of all files. */
 uint64_t sl__gguf_bytes(const sl__gguf *g);
 
-/* Give back the memory of n bytes of an opened model's files, see sl__mapping_drop(). */
+/* Give back the memory of n bytes of an opened model's files, see sl__mapping_drop();
+ * and lock all of them, see sl__memory_lock(). */
 void sl__gguf_drop(const sl__gguf *g, const unsigned char *bytes, size_t n);
+SL_MUST_USE sl_status sl__gguf_lock(const sl__gguf *g, sl_error *err);
 
 /* Release; closed (all zero) is fine. */
 void sl__gguf_close(sl__gguf *g);

@@ -17,8 +17,8 @@ typedef struct sl__gguf_subject {
 sl_status sl__gguf_fail_at(const sl__gguf *g, sl__gguf_subject subject, uint64_t at, sl_error *err,
                            const char *format, va_list args);
 
-/* sl__gguf_open() of one file, whatever it says about parts. */
-SL_MUST_USE sl_status sl__gguf_open_file(sl__gguf *g, const char *path, sl_error *err);
+/* sl__gguf_open(), or sl__gguf_read() if `copy`, of one file, whatever it says about parts. */
+SL_MUST_USE sl_status sl__gguf_open_file(sl__gguf *g, const char *path, bool copy, sl_error *err);
 
 /* Move the tensor records of g->more to g's table. SL_E_FORMAT if a name comes twice. */
 SL_MUST_USE sl_status sl__gguf_join_tensors(sl__gguf *g, sl_error *err);

@@ -41,6 +41,15 @@ void sl__gguf_drop(const sl__gguf *g, const unsigned char *bytes, size_t n) {
     }
 }
 
+sl_status sl__gguf_lock(const sl__gguf *g, sl_error *err) {
+    sl_status status = sl__memory_check(sl__gguf_bytes(g), g->file, err);
+    for (int32_t i = 0; i < g->n_parts && status == SL_OK; i++) {
+        const sl__gguf *part = sl__gguf_part(g, i);
+        status = sl__memory_lock(part->bytes, part->size, part->file, err);
+    }
+    return status;
+}
+
 /* The length of the path before the ending that the first part must have. */
 static sl_status find_stem(const sl__gguf *g, int32_t count, int32_t *stem, sl_error *err) {
     char ending[32];
@@ -63,14 +72,14 @@ static sl_status find_stem(const sl__gguf *g, int32_t count, int32_t *stem, sl_e
 }
 
 static sl_status open_part(sl__gguf *part, const sl__gguf *first, int32_t stem, int32_t no,
-                           int32_t count, sl_error *err) {
+                           int32_t count, bool copy, sl_error *err) {
     char ending[32];
     part_ending(ending, no, count);
     const size_t size = (size_t)stem + sizeof ending;
     char *path = malloc(size);
     if (!path) return sl__fail(err, SL_E_NOMEM, SL_NOWHERE, "%s: out of memory", first->file);
     (void)snprintf(path, size, "%.*s%s", stem, first->file, ending);
-    sl_status status = sl__gguf_open_file(part, path, err);
+    sl_status status = sl__gguf_open_file(part, path, copy, err);
     free(path);
     int32_t value = 0;
     if (status == SL_OK) status = sl__gguf_i32(part, "split.no", no, no, &value, err);
@@ -78,7 +87,7 @@ static sl_status open_part(sl__gguf *part, const sl__gguf *first, int32_t stem, 
     return status;
 }
 
-static sl_status open_parts(sl__gguf *g, int32_t count, sl_error *err) {
+static sl_status open_parts(sl__gguf *g, int32_t count, bool copy, sl_error *err) {
     int32_t stem = 0, total = 0;
     sl_status status = find_stem(g, count, &stem, err);
     if (status == SL_OK)
@@ -87,7 +96,7 @@ static sl_status open_parts(sl__gguf *g, int32_t count, sl_error *err) {
     g->more = calloc((size_t)count - 1, sizeof *g->more);
     if (!g->more) return sl__fail(err, SL_E_NOMEM, SL_NOWHERE, "%s: out of memory", g->file);
     for (; g->n_parts < count; g->n_parts++) {
-        status = open_part(&g->more[g->n_parts - 1], g, stem, g->n_parts, count, err);
+        status = open_part(&g->more[g->n_parts - 1], g, stem, g->n_parts, count, copy, err);
         if (status != SL_OK) {
             sl__gguf_close(&g->more[g->n_parts - 1]);
             return status;
@@ -100,12 +109,20 @@ static sl_status open_parts(sl__gguf *g, int32_t count, sl_error *err) {
     return status;
 }
 
-sl_status sl__gguf_open(sl__gguf *g, const char *path, sl_error *err) {
+static sl_status open_all(sl__gguf *g, const char *path, bool copy, sl_error *err) {
     int32_t count = 0;
-    sl_status status = sl__gguf_open_file(g, path, err);
+    sl_status status = sl__gguf_open_file(g, path, copy, err);
     if (status != SL_OK) return status;
     status = sl__gguf_i32_or(g, "split.count", 1, 0, SL_GGUF_PARTS_MAX, &count, err);
-    if (status == SL_OK && count > 1) status = open_parts(g, count, err);
+    if (status == SL_OK && count > 1) status = open_parts(g, count, copy, err);
     if (status != SL_OK) sl__gguf_close(g);
     return status;
+}
+
+sl_status sl__gguf_open(sl__gguf *g, const char *path, sl_error *err) {
+    return open_all(g, path, false, err);
+}
+
+sl_status sl__gguf_read(sl__gguf *g, const char *path, sl_error *err) {
+    return open_all(g, path, true, err);
 }

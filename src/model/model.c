@@ -114,6 +114,7 @@ static sl_status bind_matrix(sl_model *m, sl__plan *plan, const char *name, int3
                                  : bind_merged(m, name, n_in, n_out, n_experts, out, err);
     if (status != SL_OK) return status;
     if (m->packed) out->panels = sl__plan_take(plan, sl__weight_bytes(out), 1);
+    if (sl__weight_bytes(out) > m->weight_bytes_max) m->weight_bytes_max = sl__weight_bytes(out);
     if (sl__weight_panel_bytes(out) > m->panel_bytes_max)
         m->panel_bytes_max = sl__weight_panel_bytes(out);
     return SL_OK;
@@ -298,16 +299,20 @@ static void pack_on_thread(void *arg, int32_t thread) {
     pack_job_run(job->weight, job->pool);
 }
 
+/* The file's bytes of a packed weight, but for the embedding: passes read its rows. */
+static void drop_rows(const sl_model *m, const sl__weight *w) {
+    const size_t bytes = sl__weight_matrix_bytes(w); /* panels may be more */
+    if (w->rows == m->embedding.rows) return;
+    if (!w->matrices) sl__gguf_drop(&m->file, w->rows, (size_t)w->n_experts * bytes);
+    for (int32_t e = 0; w->matrices && e < w->n_experts; e++)
+        sl__gguf_drop(&m->file, w->matrices[e], bytes);
+}
+
 static void pack_weight(sl_model *m, sl__pool *pool, const sl__weight *w,
                         const sl_model_params *params, uint64_t *done) {
     pack_job job = {w, pool};
     sl__pool_run(pool, pack_on_thread, &job);
-    const size_t bytes = sl__weight_matrix_bytes(w);
-    if (w->matrices)
-        for (int32_t e = 0; e < w->n_experts; e++)
-            sl__gguf_drop(&m->file, w->matrices[e], bytes);
-    else
-        sl__gguf_drop(&m->file, w->rows, (size_t)w->n_experts * bytes);
+    drop_rows(m, w);
     *done += sl__weight_bytes(w);
     if (params->progress) params->progress(params->progress_user, *done, m->block.size);
 }
@@ -332,6 +337,13 @@ static sl_status pack_all(sl_model *m, const sl__arch *arch, const sl_model_para
 
 /* ---- opening ---- */
 
+/* Memory that a packed model still takes: a copy of the file gives its own back on the way,
+ * but for one weight at a time. */
+static uint64_t packed_bytes(const sl_model *m, size_t planned, const sl_model_params *params) {
+    const uint64_t copied = params->no_mmap ? sl__gguf_bytes(&m->file) : 0;
+    return copied == 0 ? planned : (planned > copied ? planned - copied : 0) + m->weight_bytes_max;
+}
+
 /* Measure with the wanted layout; fall back to mapped if automatic and too large. */
 static sl_status place_tensors(sl_model *m, const sl__arch *arch, const sl_model_params *params,
                                sl_error *err) {
@@ -339,18 +351,31 @@ static sl_status place_tensors(sl_model *m, const sl__arch *arch, const sl_model
     sl__plan plan = {NULL, 0};
     sl_status status = bind_tensors(m, &plan, arch, err);
     if (status != SL_OK) return status;
+    uint64_t more = packed_bytes(m, plan.used, params);
     /* Leave a tenth of what is free for caches, the session and everyone else. */
-    if (params->layout == SL_LAYOUT_AUTO && plan.used > sl__memory_available() / 10 * 9) {
+    if (params->layout == SL_LAYOUT_AUTO && more > sl__memory_available() / 10 * 9) {
         m->packed = false;
         plan = (sl__plan){NULL, 0};
         status = bind_tensors(m, &plan, arch, err);
     }
-    if (status == SL_OK)
-        status = sl__block_acquire(&m->block, plan.used,
-                                   m->packed ? "the packed model" : "the model", err);
+    if (!m->packed) more = plan.used;
+    const char *what = m->packed ? "the packed model" : "the model";
+    if (status == SL_OK) status = sl__memory_check(more, what, err);
+    if (status == SL_OK) status = sl__block_acquire_unchecked(&m->block, plan.used, what, err);
     if (status != SL_OK) return status;
     plan = (sl__plan){m->block.bytes, 0};
     return bind_tensors(m, &plan, arch, err);
+}
+
+/* What passes read: packed, all but the rows of the embedding are in the block. */
+static sl_status lock_weights(const sl_model *m, sl_error *err) {
+    const sl__weight *embedding = &m->embedding;
+    sl_status status = sl__memory_lock(m->block.bytes, m->block.size, "the weights", err);
+    if (status == SL_OK && !m->packed) status = sl__gguf_lock(&m->file, err);
+    if (status == SL_OK && m->packed)
+        status =
+            sl__memory_lock(embedding->rows, sl__weight_matrix_bytes(embedding), "token_embd", err);
+    return status;
 }
 
 static sl_status open_model(sl_model *m, const char *path, const sl_model_params *params,
@@ -360,7 +385,8 @@ static sl_status open_model(sl_model *m, const char *path, const sl_model_params
         return sl__fail(err, SL_E_ISA, SL_NOWHERE, "no kernel table \"%s\" on this CPU",
                         params->isa);
     const sl__arch *arch = NULL;
-    sl_status status = sl__gguf_open(&m->file, path, err);
+    sl_status status =
+        params->no_mmap ? sl__gguf_read(&m->file, path, err) : sl__gguf_open(&m->file, path, err);
     if (status == SL_OK) status = sl__arch_find(&arch, &m->file, err);
     if (status == SL_OK) status = sl__arch_describe(arch, &m->file, &m->facts, &m->switches, err);
     if (status == SL_OK) status = sl__vocab_open(&m->vocab, &m->file, err);
@@ -386,6 +412,7 @@ static sl_status open_model(sl_model *m, const char *path, const sl_model_params
     if (status == SL_OK) status = check_all_known(m, arch, err);
     if (status == SL_OK) count_bytes(m);
     if (status == SL_OK && m->packed) status = pack_all(m, arch, params, err);
+    if (status == SL_OK && params->mlock) status = lock_weights(m, err);
     return status;
 }
 

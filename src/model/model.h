@@ -30,7 +30,8 @@ struct sl_model {
     const float *rope_factors, *rope_factors_long, *rope_factors_short;
     sl__block block; /* vectors, and panels if packed                         */
     bool packed;
-    size_t panel_bytes_max; /* scratch a thread needs for products of mapped weights */
+    size_t weight_bytes_max; /* panels of the largest weight */
+    size_t panel_bytes_max;  /* scratch a thread needs for products of mapped weights */
 };
 
 #endif

@@ -1,4 +1,4 @@
-/* mapping.c - mmap() with the errors spelled out. */
+/* mapping.c - mmap(), or read(), with the errors spelled out. */
 #include "runtime/mapping.h"
 
 #include <errno.h>
@@ -52,6 +52,39 @@ sl_status sl__mapping_open(sl__mapping *mapping, const char *path, sl_error *err
     return SL_OK;
 }
 
+/* All of a file, in pieces that read() takes at once everywhere. */
+static sl_status read_all(int fd, uint8_t *bytes, size_t size, const char *path, sl_error *err) {
+    const size_t piece = (size_t)1 << 26;
+    for (size_t at = 0; at < size;) {
+        const ssize_t n = read(fd, bytes + at, size - at < piece ? size - at : piece);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0)
+            return sl__fail(err, SL_E_IO, at, "%s: at offset %zu: %s", path, at, strerror(errno));
+        if (n == 0)
+            return sl__fail(err, SL_E_IO, at, "%s: ends at offset %zu, had %zu bytes", path, at,
+                            size);
+        at += (size_t)n;
+    }
+    return SL_OK;
+}
+
+sl_status sl__mapping_read(sl__mapping *mapping, const char *path, sl_error *err) {
+    size_t size = 0;
+    sl__block copy = {NULL, 0};
+    *mapping = (sl__mapping){0};
+    const int fd = open_regular(path, &size, err);
+    if (fd < 0) return SL_E_IO;
+    sl_status status = sl__block_acquire(&copy, size, path, err);
+    if (status == SL_OK) status = read_all(fd, copy.bytes, size, path, err);
+    (void)close(fd);
+    if (status != SL_OK) {
+        sl__block_release(&copy);
+        return status;
+    }
+    *mapping = (sl__mapping){copy.bytes, size, copy};
+    return SL_OK;
+}
+
 void sl__mapping_drop(const sl__mapping *mapping, size_t from, size_t size) {
     SL_ASSERT(from <= mapping->size && size <= mapping->size - from);
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -64,6 +97,9 @@ void sl__mapping_drop(const sl__mapping *mapping, size_t from, size_t size) {
 }
 
 void sl__mapping_close(sl__mapping *mapping) {
-    if (mapping->bytes) (void)munmap((void *)(uintptr_t)mapping->bytes, mapping->size);
+    if (mapping->copy.bytes)
+        sl__block_release(&mapping->copy);
+    else if (mapping->bytes)
+        (void)munmap((void *)(uintptr_t)mapping->bytes, mapping->size);
     *mapping = (sl__mapping){0};
 }

@@ -79,7 +79,7 @@ def test_help_names_every_promised_option():
                    -c --ctx-size -t --threads --temp --top-k --top-p --min-p -s --seed
                    --ignore-eos -r --reverse-prompt -ctk --cache-type-k -ctv --cache-type-v
                    --repeat-last-n --repeat-penalty --presence-penalty --frequency-penalty
-                   -l --logit-bias --isa --layout --raw --spec-type --spec-policy --spec-draft-n-max --draft-max
+                   -l --logit-bias --isa --layout --no-mmap --mlock --raw --spec-type --spec-policy --spec-draft-n-max --draft-max
                    --spec-ngram-min --spec-ngram-max --expert-budget --spec-trace
                    --stats-json""".split():
         assert flag in words, flag

@@ -382,16 +382,28 @@ static void put_tiny_vocabulary(sl__gguf_writer *w) {
     sl__gguf_put_u32(w, "tokenizer.ggml.eos_token_id", TINY_EOS);
 }
 
+static void put_all(tiny_writer *t) {
+    sl__gguf_writer_init(&t->w);
+    put_facts(&t->w, t->shape);
+    put_tiny_vocabulary(&t->w);
+    put_outer(t);
+    for (int32_t l = 0; l < t->shape->layers; l++)
+        put_layer(t, l);
+    assert_int_equal(sl__gguf_writer_finish(&t->w, NULL), SL_OK);
+}
+
+void tiny_write_sparse(const tiny_shape *s, const char *path) {
+    tiny_writer t = {.shape = s};
+    put_all(&t);
+    world_write_file(path, t.w.bytes, t.w.size);
+    assert_int_equal(truncate(path, (off_t)(t.w.data_at + t.w.data_size)), 0);
+    sl__gguf_writer_fini(&t.w);
+}
+
 void tiny_write(const tiny_shape *s, uint64_t seed, const char *path) {
     tiny_writer t = {.shape = s};
     check_random r = {.seed = seed};
-    sl__gguf_writer_init(&t.w);
-    put_facts(&t.w, s);
-    put_tiny_vocabulary(&t.w);
-    put_outer(&t);
-    for (int32_t l = 0; l < s->layers; l++)
-        put_layer(&t, l);
-    assert_int_equal(sl__gguf_writer_finish(&t.w, NULL), SL_OK);
+    put_all(&t);
     const uint64_t data_at = t.w.data_at;
     gguf_bytes file = finish_bytes(&t.w);
     for (int32_t i = 0; i < t.n_plans; i++) {

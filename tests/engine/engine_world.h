@@ -76,6 +76,9 @@ tiny_shape world_shape(sl__format format, int32_t arch);
 /* Write a model of that shape with random weights: all tensors its architecture can have. */
 void tiny_write(const tiny_shape *shape, uint64_t seed, const char *path);
 
+/* The same with zeros for weights, as a hole in the file: it may be as large as it likes. */
+void tiny_write_sparse(const tiny_shape *shape, const char *path);
+
 /* The embedded model with every tensor as F32, written once; its path. */
 const char *world_f32_model(void);
 
