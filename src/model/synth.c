@@ -138,10 +138,13 @@ static sl_status put_vocabulary(synth *s) {
 
 /* ---- header ---- */
 
+/* Spaces for hyphens: llama.cpp asks a model called "...phi-3..." for Phi's own tokens. */
 static void put_facts(synth *s) {
     sl__gguf_writer *w = &s->header;
     char name[64];
     (void)snprintf(name, sizeof name, "synthetic %s", s->shape->name);
+    for (char *at = name; *at; at++)
+        if (*at == '-') *at = ' ';
     sl__gguf_put_str(w, "general.architecture", s->shape->arch->name);
     sl__gguf_put_str(w, "general.name", name);
     sl__gguf_put_u32(w, "general.file_type", s->type->file_type);

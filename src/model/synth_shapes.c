@@ -184,8 +184,7 @@ static void put_f32(keys *k, const char *suffix, float value) {
 static void put_experts(keys *k, const sl__synth_shape *shape, const sl_model_facts *f) {
     put_i32(k, "expert_count", f->experts);
     put_i32(k, "expert_used_count", f->experts_per_token);
-    if (f->expert_width != shape->feed_forward || f->shared_width > 0)
-        put_i32(k, "expert_feed_forward_length", f->expert_width);
+    put_i32(k, "expert_feed_forward_length", f->expert_width);
     if (shape->shared_count > 0)
         put_i32(k, "expert_shared_count", shape->shared_count);
     else if (f->shared_width > 0)
