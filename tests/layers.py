@@ -58,6 +58,7 @@ SYSTEM = {
     "sched.h": ["src/runtime"],
     "time.h": ["src/runtime", "cli", "bench", "tests"],
     "immintrin.h": ["src/runtime", "src/kernels"],
+    "arm_neon.h": ["src/kernels"],
     "pcre2.h": ["src/model"],
     "histedit.h": ["cli"],
     "jansson.h": ["cli", "bench", "tests"],

@@ -46,7 +46,7 @@ typedef void sl__matmul_fn(const uint8_t *panels, int32_t n_in, int32_t n_panels
                            const void *const *x, float *const *y, int32_t n_rows);
 
 typedef struct sl__kernels {
-    const char *name; /* "scalar", "avx2", "avx512": what --isa takes */
+    const char *name; /* "scalar", "avx2", "neon" ...: what --isa takes */
     uint32_t needs;   /* SL_CPU_* bits, all required                  */
 
     sl__matmul_fn *matmul[SL_PANEL_FORMATS];
@@ -82,6 +82,9 @@ extern const sl__kernels sl__kernels_avx2;
 #endif
 #if SL_HAVE_AVX512
 extern const sl__kernels sl__kernels_avx512;
+#endif
+#if SL_HAVE_NEON_DOT
+extern const sl__kernels sl__kernels_neon;
 #endif
 
 #endif

@@ -119,7 +119,8 @@ static inline void sl__unpack_scales(sl__format f, sl__sub_scales *out, const ui
 /* ---- the products of each table ---- */
 
 #define X(NAME, name, columns, bytes)                                                              \
-    sl__matmul_fn sl__matmul_##name##_scalar, sl__matmul_##name##_avx2, sl__matmul_##name##_avx512;
+    sl__matmul_fn sl__matmul_##name##_scalar, sl__matmul_##name##_avx2,                            \
+        sl__matmul_##name##_avx512, sl__matmul_##name##_neon;
 SL_QUANT_FORMATS(X)
 #undef X
 

@@ -14,6 +14,9 @@ const sl__kernels *const sl__kernels_all[] = {
 #if SL_HAVE_AVX2
     &sl__kernels_avx2,
 #endif
+#if SL_HAVE_NEON_DOT
+    &sl__kernels_neon,
+#endif
     &sl__kernels_scalar,
 };
 const int32_t sl__kernels_count = (int32_t)SL_COUNT(sl__kernels_all);

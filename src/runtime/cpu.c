@@ -4,6 +4,9 @@
 
 #include <sched.h>
 #include <unistd.h>
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
 
 uint32_t sl__cpu_features(void) {
     uint32_t features = 0;
@@ -14,6 +17,9 @@ uint32_t sl__cpu_features(void) {
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512vnni"))
         features |= SL_CPU_AVX512;
+#elif defined(__aarch64__) && defined(__linux__)
+    enum { HWCAP_ASIMDDP_BIT = 20 }; /* of the kernel's interface, asm/hwcap.h */
+    if (getauxval(AT_HWCAP) >> HWCAP_ASIMDDP_BIT & 1) features |= SL_CPU_NEON_DOT;
 #endif
     return features;
 }

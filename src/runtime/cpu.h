@@ -5,8 +5,9 @@
 #include <stdint.h>
 
 enum {
-    SL_CPU_AVX2 = 1 << 0,   /* with FMA and F16C: no chip has one without the others */
-    SL_CPU_AVX512 = 1 << 1, /* F, BW, DQ, VL and VNNI together (Ice Lake, Zen 4)     */
+    SL_CPU_AVX2 = 1 << 0,     /* with FMA and F16C: no chip has one without the others */
+    SL_CPU_AVX512 = 1 << 1,   /* F, BW, DQ, VL and VNNI together (Ice Lake, Zen 4)     */
+    SL_CPU_NEON_DOT = 1 << 2, /* Arm with the dot product instructions (2018 and later) */
 };
 
 /* SL_CPU_* bits, including that the operating system saves the registers. */

@@ -10,7 +10,7 @@
 
 #include "base/base.h"
 #include "kernels/quants.h"
-#include "kernels/x86/walk.h"
+#include "kernels/walk.h"
 #include "runtime/cpu.h"
 
 /* Rounding of the float conversions: nearest even, no exceptions raised. */

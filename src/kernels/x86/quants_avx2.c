@@ -11,7 +11,7 @@
 #include <immintrin.h>
 
 #include "base/base.h"
-#include "kernels/x86/walk.h"
+#include "kernels/walk.h"
 
 /* Stands for all formats with code books once they are decoded. */
 #define GRID SL_FORMAT_IQ2_XXS

@@ -1,10 +1,9 @@
-/* walk.h - how the x86 products walk over panels: by how many rows, and how far ahead.
+/* walk.h - how the SIMD products walk over panels: by how many rows, and how far ahead.
  *
- * Private to src/kernels/x86; static inline and macros only. */
+ * Private to src/kernels; static inline and macros only. */
 #ifndef SL_WALK_H
 #define SL_WALK_H
 
-#include <immintrin.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -22,7 +21,7 @@ enum { PREFETCH_ROWS = 3, PREFETCH_BYTES = 8192 };
 ALWAYS_INLINE void prefetch(const int n_rows, const uint8_t *p, int32_t n) {
     if (n_rows < PREFETCH_ROWS) return;
     for (int32_t i = 0; i < n; i += SL_CACHE_LINE)
-        _mm_prefetch((const char *)p + PREFETCH_BYTES + i, _MM_HINT_T1);
+        __builtin_prefetch(p + PREFETCH_BYTES + i, 0, 2);
 }
 
 /* Bytes of a column of a panel of floats, or of INT8. */
