@@ -8,6 +8,7 @@ Exit codes of the program: 0 fine, 1 the outside world, 2 the command line.
 """
 
 import json
+import math
 import os
 import signal
 import struct
@@ -61,7 +62,7 @@ def test_help_and_version_work_everywhere():
     code, out, err = sluice("--help")
     assert code == 0 and err == ""
     commands = [line.split()[0] for line in out.decode().splitlines() if line.startswith("  ")]
-    assert {"run", "chat", "info", "tokenize", "logits", "synth", "bench"} <= set(commands), commands
+    assert {"run", "chat", "info", "tokenize", "logits", "perplexity", "synth", "bench"} <= set(commands), commands
     version = sluice("--version")
     assert version[0] == 0 and version[1].startswith(b"sluice ")
     for command in commands:
@@ -484,6 +485,66 @@ def test_logits_of_a_line_do_not_depend_on_the_others():
     with open(alone, "rb") as f:
         assert f.read() == logits[71 * vocab * 4:]
     assert all(abs(x) < 1e6 for x in struct.unpack(f"{vocab}f", logits[:vocab * 4]))
+
+
+def test_perplexity_is_that_of_the_logits():
+    text = ("The river ran past the mill, and the heron stood in it and waited. " * 12).encode()
+    ids = [int(word) for word in sluice("tokenize", stdin=text)[1].split()]
+    vocab = json.loads(sluice("info", "--json")[1])["vocab"]
+    size = 24
+    chunks = [ids[i:i + size] for i in range(0, len(ids) - size + 1, size)]
+    lines = "\n".join(" ".join(map(str, chunk)) for chunk in chunks).encode()
+    dump = path("perplexity.bin")
+    assert sluice("logits", "--ids", "-", "-o", dump, stdin=lines)[0] == 0
+    with open(dump, "rb") as f:
+        rows = list(struct.iter_unpack(f"<{vocab}f", f.read()))
+    surprises = []
+    for c, chunk in enumerate(chunks):
+        for at in range(size // 2, size - 1):
+            row = rows[c * size + at]
+            largest = max(row)
+            total = sum(math.exp(x - largest) for x in row)
+            surprises.append(math.log(total) + largest - row[chunk[at + 1]])
+    n = len(surprises)
+    mean = sum(surprises) / n
+    error = math.sqrt((sum(x * x for x in surprises) / n - mean * mean) / (n - 1))
+
+    code, out, err = sluice("perplexity", "-c", str(size), "--json", stdin=text)
+    have = json.loads(out)
+    assert code == 0 and err == "", err
+    assert have["chunks"] == len(chunks) > 3 and have["predicted"] == n
+    assert abs(have["nll"] - mean) < 1e-9 and abs(have["nll_standard_error"] - error) < 1e-9
+    assert abs(have["perplexity"] - math.exp(mean)) < 1e-6
+    assert abs(have["standard_error"] - error * math.exp(mean)) < 1e-6
+    assert abs(sum(have["chunk_nll"]) / len(chunks) - mean) < 1e-9
+    two = json.loads(sluice("perplexity", "-c", str(size), "--chunks", "2", "-t", "1", "--json",
+                            "-f", path("text", text))[1])
+    assert two["chunk_nll"] == have["chunk_nll"][:2]
+    code, out, _ = sluice("perplexity", "-c", str(size), stdin=text)
+    assert code == 0 and f"perplexity {math.exp(mean):.4f} +- ".encode() in out, out
+
+
+def test_perplexity_needs_a_chunk_of_text():
+    fails(1, ["perplexity", "-p", "Too short."], "-p: expected 512 tokens or more", "found")
+    fails(1, ["perplexity", "-f", path("missing")], "missing: No such file")
+    fails(2, ["perplexity", "-p", "x", "-c", "3"], "-c 3: expected ", "4 .. ")
+    fails(2, ["perplexity", "-p", "x", "-f", "y"], "-p and -f")
+
+
+def test_an_interrupted_perplexity_tells_what_it_has():
+    text = path("long", b"The river ran past the mill, and the heron waited. " * 4000)
+    for seconds in (1, 4, 16):  # until a busy machine got through a chunk
+        process = start("perplexity", "-f", text, "-c", "16", "--json", "--isa", "scalar")
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        if process.returncode == 0:
+            break
+        assert process.returncode != 1 or b"before the first chunk" in err, err
+    assert process.returncode == 0, err
+    have = json.loads(out)
+    assert have["interrupted"] is True and 0 < have["chunks"] < have["tokens"] // 16
+    assert len(have["chunk_nll"]) == have["chunks"]
 
 
 def test_bad_ids_are_refused_with_their_line():
