@@ -18,6 +18,9 @@ with the expert layers of DeepseekV2 (softmax, greedy top k, shared experts), wh
 transformers' PhimoeForCausalLM never uses the long factors of longrope; the case that needs them
 hands them to its rotary embedding.
 
+DeepseekV2's layer has no renormalisation and OLMoE's norms have the width's size, so that these two
+lack the odd settings norm_topk_prob and head_dim. Mixtral always renormalises.
+
 Each file is also run by llama.cpp and compared. It is known to differ where `llama_cpp` says why.
 """
 
@@ -371,6 +374,138 @@ CASES = [
         lambda: phimoe(original=16),
         phi_keys(16),
         llama_cpp="its norms are RMS norms, its router a softmax renormalised",
+    ),
+    Case(
+        "olmoe_yarn",
+        "olmoe",
+        lambda: olmoe(
+            num_key_value_heads=4,
+            rope_parameters=rope(500000.0, "yarn", factor=8.0, original_max_position_embeddings=32),
+        ),
+        EXPERTS_OLMOE
+        | {
+            "attention.head_count_kv": 4,
+            "rope.freq_base": 500000.0,
+            "rope.scaling.type": "yarn",
+            "rope.scaling.factor": 8.0,
+            "rope.scaling.original_context_length": 32,
+        },
+    ),
+    Case(
+        "qwen3moe_yarn",
+        "qwen3moe",
+        lambda: qwen3moe(
+            norm_topk_prob=True,
+            rope_parameters=rope(5000.0, "yarn", factor=4.0, original_max_position_embeddings=64),
+        ),
+        {
+            "embedding_length": 28,
+            "feed_forward_length": 48,
+            "attention.key_length": 12,
+            "attention.value_length": 12,
+            "expert_count": 6,
+            "expert_used_count": 3,
+            "expert_feed_forward_length": 20,
+            "rope.freq_base": 5000.0,
+            "rope.scaling.type": "yarn",
+            "rope.scaling.factor": 4.0,
+            "rope.scaling.original_context_length": 64,
+        },
+    ),
+    Case(
+        "mixtral_wide_heads_linear",
+        "llama",
+        lambda: mixtral(
+            head_dim=10,
+            num_key_value_heads=1,
+            rope_parameters=rope(500000.0, "linear", factor=2.0),
+        ),
+        {
+            "feed_forward_length": 24,
+            "attention.head_count_kv": 1,
+            "attention.key_length": 10,
+            "attention.value_length": 10,
+            "expert_count": 4,
+            "expert_used_count": 2,
+            "rope.dimension_count": 10,
+            "rope.freq_base": 500000.0,
+            "rope.scaling.type": "linear",
+            "rope.scaling.factor": 2.0,
+        },
+        permute=True,
+    ),
+    Case(
+        "qwen2moe_renormalised_tied_yarn",
+        "qwen2moe",
+        lambda: qwen2moe(
+            head_dim=8,
+            num_key_value_heads=1,
+            norm_topk_prob=True,
+            tie_word_embeddings=True,
+            rope_parameters=rope(1000.0, "yarn", factor=4.0, original_max_position_embeddings=64),
+        ),
+        {
+            "feed_forward_length": 64,
+            "attention.head_count_kv": 1,
+            "attention.key_length": 8,
+            "attention.value_length": 8,
+            "expert_feed_forward_length": 16,
+            "expert_shared_feed_forward_length": 40,
+            "expert_count": 4,
+            "expert_used_count": 2,
+            "expert_weights_norm": True,
+            "rope.freq_base": 1000.0,
+            "rope.scaling.type": "yarn",
+            "rope.scaling.factor": 4.0,
+            "rope.scaling.original_context_length": 64,
+        },
+        llama_cpp="it wants output.weight for qwen2moe",
+    ),
+    Case(
+        "deepseek_wide_heads_linear",
+        "deepseek",
+        lambda: deepseek(
+            n_dense=0,
+            scale=1.0,
+            head_dim=8,
+            num_key_value_heads=1,
+            rope_parameters=rope(100000.0, "linear", factor=4.0),
+        ),
+        EXPERTS_DEEPSEEK
+        | {
+            "attention.head_count_kv": 1,
+            "attention.key_length": 8,
+            "attention.value_length": 8,
+            "leading_dense_block_count": 0,
+            "expert_weights_scale": 1.0,
+            "rope.dimension_count": 8,
+            "rope.freq_base": 100000.0,
+            "rope.scaling.type": "linear",
+            "rope.scaling.factor": 4.0,
+        },
+        permute=True,
+        llama_cpp="it wants heads of width / heads for deepseek",
+    ),
+    Case(
+        "phimoe_wide_heads",
+        "phimoe",
+        lambda: phimoe(
+            original=64,
+            head_dim=10,
+            num_key_value_heads=1,
+            attention_bias=False,
+            lm_head_bias=False,
+            rope_parameters=rope(100000.0),
+        ),
+        EXPERTS_PHI
+        | {
+            "attention.head_count_kv": 1,
+            "attention.key_length": 10,
+            "attention.value_length": 10,
+            "rope.dimension_count": 10,
+            "rope.freq_base": 100000.0,
+        },
+        llama_cpp="it wants output.bias for phimoe",
     ),
 ]
 

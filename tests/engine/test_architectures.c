@@ -37,6 +37,12 @@ static const golden goldens[] = {
     {"deepseek_scaled", 4, 2, 2, 48, 32, 0},
     {"phimoe_short", 4, 2, 0, 0, 0, 0},
     {"phimoe_long", 4, 2, 0, 0, 0, 0},
+    {"olmoe_yarn", 5, 2, 0, 0, 0, 0},
+    {"qwen3moe_yarn", 6, 3, 0, 0, 0, 0},
+    {"mixtral_wide_heads_linear", 4, 2, 0, 0, 0, 0},
+    {"qwen2moe_renormalised_tied_yarn", 4, 2, 0, 0, 40, 0},
+    {"deepseek_wide_heads_linear", 4, 2, 0, 0, 32, 0},
+    {"phimoe_wide_heads", 4, 2, 0, 0, 0, 0},
 };
 
 static void golden_path(char out[WORLD_PATH_MAX], const char *name, const char *ending) {
