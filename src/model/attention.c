@@ -295,7 +295,8 @@ void sl__attention_layer(sl__forward *f, int32_t thread, int32_t layer) {
     const sl__layer *l = &f->model->layers[layer];
     const sl_model_facts *facts = &f->model->facts;
     const uint64_t start = thread == 0 ? sl__now_ns() : 0;
-    sl__norm_rows(f, l->attn_norm, l->attn_norm_bias);
+    const sl__place before = {layer - 1, layer > 0 ? sl__feed_forward_name : "the embedding"};
+    sl__norm_rows(f, l->attn_norm, l->attn_norm_bias, before);
     sl__pool_barrier(f->pool);
 
     const sl__weight *const weights[] = {&l->q, &l->k, &l->v};

@@ -100,8 +100,7 @@ static void route_row(sl__forward *f, int32_t layer, int32_t r) {
     for (int32_t e = 0; e < facts->experts; e++)
         finite &= isfinite(p[e]) != 0;
     if (!finite) {
-        int expected = 0;
-        if (atomic_compare_exchange_strong(&f->bad_row, &expected, r + 1)) f->bad_layer = layer;
+        sl__note_bad_row(f, r, (sl__place){layer, "the router's output"});
         memset(p, 0, (size_t)facts->experts * sizeof *p);
     }
     select_top(p, facts->experts, k, f->selected + (size_t)r * (size_t)k);
@@ -356,7 +355,7 @@ void sl__expert_layer(sl__forward *f, int32_t thread, int32_t layer) {
     const bool routed = sl__layer_has_experts(l);
     const uint64_t start = thread == 0 ? sl__now_ns() : 0;
     if (!routed && thread == 0) f->n_groups = f->layer_experts[layer] = 0;
-    sl__norm_rows(f, l->ffn_norm, l->ffn_norm_bias);
+    sl__norm_rows(f, l->ffn_norm, l->ffn_norm_bias, (sl__place){layer, "attention's output"});
     sl__pool_barrier(f->pool);
     if (routed) route(f, thread, layer);
     const uint64_t routed_at = thread == 0 ? sl__now_ns() : 0;

@@ -81,6 +81,8 @@ sl__forward *sl__forward_plan(const sl_model *model, const sl__forward_limits *l
 
 /* ---- phases ---- */
 
+const char *const sl__feed_forward_name = "the feed-forward's output";
+
 void sl__quantise_row(const sl__kernels *k, const sl__rows *rows, int32_t r) {
     if (rows->width % SL_Q_BLOCK == 0) /* else no quantised weight can ask for it */
         k->quantise(rows->act_rows[r], rows->width, 0, rows->value_rows[r],
@@ -125,20 +127,36 @@ static void layer_norm(float *y, const float *x, const float *weight, const floa
         y[i] = (x[i] - mean) * scale * weight[i] + bias[i];
 }
 
-/* normed row `to` = norm(x), quantised too. */
-static void norm_row(sl__forward *f, int32_t to, const float *x, const float *weight,
-                     const float *bias) {
+void sl__note_bad_row(sl__forward *f, int32_t r, sl__place place) {
+    int expected = 0;
+    if (atomic_compare_exchange_strong(&f->bad_row, &expected, r + 1)) f->bad_place = place;
+}
+
+/* Whether x is finite, seen by its norm y: a NaN makes every y NaN; an infinity, or a sum of
+ * squares beyond floats, makes all others 0. So one element tells, unless it is 0. */
+static bool is_finite(const float *y, const float *x, int32_t n) {
+    if (isfinite(y[0]) && y[0] != 0) return true;
+    for (int32_t i = 0; i < n; i++)
+        if (!isfinite(x[i]) || !isfinite(y[i])) return false;
+    return true;
+}
+
+/* normed row `to` = norm(x[r]), quantised too. */
+static void norm_row(sl__forward *f, int32_t to, int32_t r, const float *weight, const float *bias,
+                     sl__place before) {
+    const float *x = f->x_rows[r];
     const sl__kernels *k = f->model->kernels;
     const sl_model_facts *facts = &f->model->facts;
     if (f->model->switches.norm == SL_NORM_RMS)
         k->rms_norm(f->normed.value_rows[to], x, weight, facts->width, facts->rms_eps);
     else
         layer_norm(f->normed.value_rows[to], x, weight, bias, facts->width, facts->rms_eps);
+    if (!is_finite(f->normed.value_rows[to], x, facts->width)) sl__note_bad_row(f, r, before);
     sl__quantise_row(k, &f->normed, to);
 }
 
-void sl__norm_rows(sl__forward *f, const float *weight, const float *bias) {
-    SL_FOR_CLAIMED(r, f->pool, f->pass->n_rows) norm_row(f, r, f->x_rows[r], weight, bias);
+void sl__norm_rows(sl__forward *f, const float *weight, const float *bias, sl__place before) {
+    SL_FOR_CLAIMED(r, f->pool, f->pass->n_rows) norm_row(f, r, r, weight, bias, before);
 }
 
 void sl__dense_products(sl__forward *f, int32_t thread, const sl__rows *x,
@@ -177,7 +195,8 @@ static void head(sl__forward *f, int32_t thread) {
     const sl_model *m = f->model;
     const sl__weight *w = &m->head;
     SL_FOR_CLAIMED(i, f->pool, f->n_logit_rows)
-    norm_row(f, i, f->x_rows[f->logit_row[i]], m->out_norm, m->out_norm_bias);
+    norm_row(f, i, f->logit_row[i], m->out_norm, m->out_norm_bias,
+             (sl__place){m->facts.layers - 1, sl__feed_forward_name});
     sl__pool_barrier(f->pool);
     float *out[SL_LOGIT_ROWS_MAX];
     for (int32_t i = 0; i < f->n_logit_rows; i++)
@@ -291,9 +310,11 @@ sl_status sl__forward_run(sl__forward *f, sl__pool *pool, const sl__pass *pass,
     count_traffic(f, pass, report);
     report->total_ns = sl__now_ns() - start;
     const int32_t bad = atomic_load(&f->bad_row);
-    if (bad != 0)
-        return sl__fail(err, SL_E_NUMBER, SL_NOWHERE,
-                        "layer %d, position %d: the router's numbers are not finite", f->bad_layer,
-                        pass->rows[bad - 1].position);
-    return SL_OK;
+    if (bad == 0) return SL_OK;
+    const int32_t position = pass->rows[bad - 1].position;
+    if (f->bad_place.layer < 0)
+        return sl__fail(err, SL_E_NUMBER, SL_NOWHERE, "position %d: %s is not finite", position,
+                        f->bad_place.what);
+    return sl__fail(err, SL_E_NUMBER, SL_NOWHERE, "layer %d, position %d: %s is not finite",
+                    f->bad_place.layer, position, f->bad_place.what);
 }

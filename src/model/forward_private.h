@@ -52,6 +52,12 @@ typedef struct sl__tile {
     int32_t first, n;
 } sl__tile;
 
+/* What can have made numbers that are not finite, and in which layer. */
+typedef struct sl__place {
+    int32_t layer; /* -1: before the first */
+    const char *what;
+} sl__place;
+
 struct sl__forward {
     const sl_model *model;
     sl__forward_limits limits;
@@ -61,8 +67,8 @@ struct sl__forward {
     const sl__pass *pass;
     sl__pool *pool;
     sl_pass_report *report;
-    atomic_int bad_row; /* 1 + a row whose router numbers are not finite, or 0 */
-    int32_t bad_layer;
+    atomic_int bad_row; /* 1 + a row with numbers that are not finite, or 0 */
+    sl__place bad_place;
     int32_t *cell;       /* [rows] cell of each row in its cache                     */
     int32_t *contiguous; /* [rows] positions 0 .. contiguous - 1 lie in those cells   */
     sl__tile *tiles;     /* [n_tiles] */
@@ -146,8 +152,14 @@ void sl__quantise_twice(const sl__kernels *k, void *row, void *rest_row, int32_t
 /* The quantised form of one row, where quantised weights can ask for it. */
 void sl__quantise_row(const sl__kernels *k, const sl__rows *rows, int32_t r);
 
-/* normed[r] = norm(x[r]), quantised too; rows shared among threads. bias may be NULL. */
-void sl__norm_rows(sl__forward *f, const float *weight, const float *bias);
+extern const char *const sl__feed_forward_name; /* for sl__place */
+
+/* Note the first row that turns out not to be finite; the pass goes on and fails at its end. */
+void sl__note_bad_row(sl__forward *f, int32_t r, sl__place place);
+
+/* normed[r] = norm(x[r]), quantised too; rows shared among threads. bias may be NULL. before:
+ * what was last added to x, to be named if x is not finite. */
+void sl__norm_rows(sl__forward *f, const float *weight, const float *bias, sl__place before);
 
 /* Cosines and sines of row r's position; then turn a head of that row by them, and scale
  * all of it. */
