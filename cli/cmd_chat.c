@@ -63,6 +63,7 @@ static bool parse_options(const cli_command *self, chat *c, int argc, char **arg
         CLI_OPTION_CONTEXT(&c->engine, "tokens the conversation can have; 0: what the model was\n"
                                        "trained for, at most 8192"),
         CLI_OPTION_THREADS(&c->engine),
+        CLI_OPTIONS_BATCH(&c->engine),
         CLI_OPTION_KEYS(&c->engine),
         CLI_OPTION_VALUES(&c->engine),
         CLI_OPTION_ISA(&c->engine),

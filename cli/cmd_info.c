@@ -158,6 +158,7 @@ static int run(const cli_command *self, int argc, char **argv) {
         CLI_OPTION_MODEL(&engine),
         CLI_OPTION_CONTEXT(&engine, "context to state the memory of; 0: the model's"),
         CLI_OPTION_THREADS(&engine),
+        CLI_OPTIONS_BATCH(&engine),
         CLI_OPTION_KEYS(&engine),
         CLI_OPTION_VALUES(&engine),
         CLI_FLAG("--json", &json, "for programs"),

@@ -16,6 +16,7 @@
 #include "options.h"
 #include "progress.h"
 #include "prompt.h"
+#include "prompt_cache.h"
 #include "request_options.h"
 #include "summary.h"
 #include "text_output.h"
@@ -31,6 +32,7 @@ typedef struct run_options {
     bool raw;
     bool quiet;
     cli_request request;
+    cli_prompt_cache cache;
     const char *trace_path;
     const char *stats_path;
 } run_options;
@@ -71,11 +73,13 @@ static bool parse_options(const cli_command *self, run_options *o, int argc, cha
         CLI_FLAG("--raw", &o->raw,
                  "no chat template: the prompt is continued as it is, and control\n"
                  "tokens may be spelled in it"),
+        CLI_OPTIONS_PROMPT_CACHE(&o->cache),
         CLI_HEADING("Model"),
         CLI_OPTION_MODEL(&o->engine),
         CLI_OPTION_CONTEXT(&o->engine,
                            "tokens the context holds; 0: as many as prompt and -n need"),
         CLI_OPTION_THREADS(&o->engine),
+        CLI_OPTIONS_BATCH(&o->engine),
         CLI_OPTION_KEYS(&o->engine),
         CLI_OPTION_VALUES(&o->engine),
         CLI_OPTION_ISA(&o->engine),
@@ -97,6 +101,11 @@ static bool parse_options(const cli_command *self, run_options *o, int argc, cha
 static int check_options(run_options *o) {
     if (o->raw && o->system) {
         cli_complain("-sys: expected no --raw, a system prompt needs the chat template");
+        return CLI_USAGE;
+    }
+    if (!o->cache.path && (o->cache.all || o->cache.read_only)) {
+        cli_complain("--prompt-cache-%s: expected --prompt-cache FILE with it",
+                     o->cache.all ? "all" : "ro");
         return CLI_USAGE;
     }
     if (o->system && cli_input_argument("-sys", o->system) != CLI_OK) return CLI_USAGE;
@@ -189,22 +198,29 @@ static int generate(run_options *o, run_state *st) {
     int32_t context;
     int code = choose_context(o, st, &context);
     if (code == CLI_OK) code = cli_open_session(&o->engine, st->model, context, &st->session);
+    if (code == CLI_OK) code = cli_prompt_cache_load(&o->cache, st->session, &st->prompt);
     if (code != CLI_OK) return code;
+    const int32_t reused = o->cache.reused;
 
     p->cancel = cli_interrupt_install();
     cli_progress_begin(&st->progress, "reading the prompt");
-    status = sl_generate(st->session, st->prompt.tokens, st->prompt.n, p, &stats, &err);
+    status = sl_generate(st->session, st->prompt.tokens + reused, st->prompt.n - reused, p, &stats,
+                         &err);
     cli_progress_end(&st->progress);
     if (isatty(STDOUT_FILENO) && st->output.last != '\n')
         (void)fputs("\n", stderr); /* the summary starts on a line of its own */
 
+    if (o->cache.path && !o->quiet)
+        cli_complain("note: %d of %d prompt tokens came from %s", (int)reused, (int)st->prompt.n,
+                     o->cache.path);
     const cli_run_facts facts = {st->model, p, &stats, sl_session_threads(st->session), context};
     if (!o->quiet) cli_summary_print(stderr, &facts);
     if (st->stats && cli_summary_json(st->stats, &facts) != CLI_OK) {
         cli_complain("%s: cannot write the statistics", o->stats_path);
         return CLI_FAILED;
     }
-    if (cli_text_check(&st->output) != CLI_OK) return CLI_FAILED;
+    code = cli_prompt_cache_save(&o->cache, st->session, &st->prompt);
+    if (cli_text_check(&st->output) != CLI_OK || code != CLI_OK) return CLI_FAILED;
     return status == SL_OK ? CLI_OK : cli_complain_status(NULL, status, &err);
 }
 

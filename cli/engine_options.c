@@ -20,6 +20,8 @@ cli_engine cli_engine_default(void) {
                         .layout = (int)model.layout,
                         .threads = session.threads,
                         .context = session.context,
+                        .batch = 2048,
+                        .ubatch = SL_PASS_ROWS_MAX,
                         .k_type = (int)session.k_type,
                         .v_type = (int)session.v_type};
 }
@@ -65,6 +67,8 @@ sl_session_params cli_session_params(const cli_engine *e, int32_t context) {
     sl_session_params params = sl_session_params_default();
     params.context = context;
     params.threads = e->threads;
+    params.batch = e->batch < e->ubatch ? e->batch : e->ubatch;
+    if (params.batch > SL_PASS_ROWS_MAX) params.batch = SL_PASS_ROWS_MAX;
     params.k_type = (sl_kv_type)e->k_type;
     params.v_type = (sl_kv_type)e->v_type;
     return params;

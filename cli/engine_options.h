@@ -15,7 +15,8 @@ typedef struct cli_engine {
     bool no_mmap, mlock;
     int32_t threads;
     int32_t context;
-    int k_type, v_type; /* sl_kv_type */
+    int32_t batch, ubatch; /* rows of a pass: the smaller of them */
+    int k_type, v_type;    /* sl_kv_type */
 } cli_engine;
 
 cli_engine cli_engine_default(void);
@@ -29,6 +30,11 @@ const char *cli_parse_isa(const char *value, void *target);
 #define CLI_OPTION_THREADS(e)                                                                      \
     CLI_INT("-t --threads", "N", &(e)->threads, 0, SL_THREADS_MAX, "threads; 0: one per core")
 #define CLI_OPTION_CONTEXT(e, help) CLI_INT("-c --ctx-size", "N", &(e)->context, 0, 1 << 28, help)
+#define CLI_OPTIONS_BATCH(e)                                                                       \
+    CLI_INT("-b --batch-size", "N", &(e)->batch, 1, 1 << 28,                                       \
+            "most prompt tokens to evaluate at once, as -ub"),                                     \
+        CLI_INT("-ub --ubatch-size", "N", &(e)->ubatch, 1, 1 << 28,                                \
+                "most tokens in a pass, up to 512; fewer take less memory")
 #define CLI_OPTION_KEYS(e)                                                                         \
     CLI_CHOICE("-ctk --cache-type-k", "TYPE", &(e)->k_type, cli_kv_types, "keys in the cache")
 #define CLI_OPTION_VALUES(e)                                                                       \

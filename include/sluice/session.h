@@ -32,8 +32,9 @@ typedef struct sl_session sl_session;
  * F16's bytes; head_dim must be a multiple of 32 (docs/numbers.md says what it costs). */
 typedef enum sl_kv_type { SL_KV_F16, SL_KV_F32, SL_KV_Q8_0 } sl_kv_type;
 
-#define SL_PASS_ROWS_MAX 512 /* rows in one pass                                */
-#define SL_LOGIT_ROWS_MAX 65 /* rows of one pass that can ask for logits        */
+#define SL_PASS_ROWS_MAX 512    /* rows in one pass                                */
+#define SL_LOGIT_ROWS_MAX 65    /* rows of one pass that can ask for logits        */
+#define SL_PASS_SESSIONS_MAX 64 /* sessions that can share a pass                   */
 #define SL_THREADS_MAX 256
 
 typedef struct sl_session_params {
@@ -112,14 +113,30 @@ typedef struct sl_row {
  *
  * Returns SL_OK, or with nothing evaluated: SL_E_ARG (n_rows not in 1 .. batch, a
  * bad id, parent or budget, too many rows wanting logits), SL_E_CONTEXT (a row would
- * lie beyond the context). SL_E_NUMBER: a router met a number that is not finite; err
- * names layer and position, and nothing is committed. (Logits that are not finite are
- * sl_sample()'s to notice.)
+ * lie beyond the context). SL_E_NUMBER: a number that is not finite; err names the
+ * layer, its half and the position, and nothing is committed. (Logits that are not finite
+ * are sl_sample()'s to notice.)
  * No allocation. Time: about (distinct expert bytes + KV bytes) / memory bandwidth. */
 SL_API SL_MUST_USE sl_status sl_session_forward(sl_session *session, const sl_row *rows,
                                                 int32_t n_rows, float *logits,
                                                 const sl_budget *budget, sl_pass_report *report,
                                                 sl_error *err);
+
+/* One pass over rows of several sessions: every distinct expert is read once for all of
+ * them, and each row has the bits it has alone.
+ *
+ *   sessions    [n_sessions 1 .. SL_PASS_SESSIONS_MAX] different ones of one model, with the
+ *               same context; the first one's threads, scratch and `batch` serve the pass
+ *   session_of  [n_rows] whose row it is, an index into sessions; a row's parent is one of
+ *               the same session. Rows of a session should follow one another: those that do
+ *               share reads of its cache
+ *
+ * Everything else, errors too, is as in sl_session_forward(). Each session then commits for
+ * itself, its path counting its own rows: 0 is its first one in the pass. */
+SL_API SL_MUST_USE sl_status sl_sessions_forward(sl_session *const *sessions, int32_t n_sessions,
+                                                 const sl_row *rows, const int32_t *session_of,
+                                                 int32_t n_rows, float *logits,
+                                                 sl_pass_report *report, sl_error *err);
 
 /* Keep path [n] of the newest pass: path[0] has parent -1, path[i]'s parent is
  * path[i - 1] (asserted). All other rows leave no trace. n = 0 drops the pass. */
@@ -133,6 +150,22 @@ SL_API SL_MUST_USE sl_status sl_session_eval(sl_session *session, const sl_token
 
 /* Keep the first `length` committed tokens. Asserts 0 <= length <= sl_session_length(). */
 SL_API void sl_session_rewind(sl_session *session, int32_t length);
+
+/* Write the committed tokens and their cache to a file: to a temporary one beside it, which
+ * then takes its name. The session must hold a token (SL_E_ARG). SL_E_IO, SL_E_NOMEM. */
+SL_API SL_MUST_USE sl_status sl_session_save(const sl_session *session, const char *path,
+                                             sl_error *err);
+
+/* Replace what the session holds by the longest common beginning of tokens [n_tokens] and
+ * the tokens of a file that sl_session_save() wrote; tokens NULL: by all of the file's. What
+ * it then holds has the bits of tokens it evaluated itself. *n_file, if not NULL: tokens in
+ * the file. Context, threads and kernel table need not be those of the session that wrote it.
+ * SL_E_FORMAT: no such file, cut short, damaged, of another model or other cache types, and
+ * which; SL_E_CONTEXT (all tokens wanted and too many); SL_E_IO, SL_E_NOMEM. On failure the
+ * session is empty. A file somebody made up can make the text nonsense, and nothing worse. */
+SL_API SL_MUST_USE sl_status sl_session_load(sl_session *session, const char *path,
+                                             const sl_token *tokens, int32_t n_tokens,
+                                             int32_t *n_file, sl_error *err);
 
 /* The cache's bits for one committed position of one layer, keys then values, heads
  * in order, converted to f32: out [2 * kv_heads * head_dim]. For tests and tools. */

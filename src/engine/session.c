@@ -63,6 +63,8 @@ static void plan_session(sl_session *s, sl__plan *plan) {
                                        .threads = s->params.threads};
     s->forward = sl__forward_plan(s->model, &limits, plan);
     s->rows = sl__plan_take(plan, rows, sizeof *s->rows);
+    s->pass_rows = sl__plan_take(plan, rows, sizeof *s->pass_rows);
+    s->own_index = sl__plan_take(plan, rows, sizeof *s->own_index);
     s->path_cells = sl__plan_take(plan, rows, sizeof *s->path_cells);
     s->tokens = sl__plan_take(plan, (size_t)s->params.context, sizeof *s->tokens);
     void *prior = sl__plan_take(plan, slp_prior_size(), 1);
@@ -167,58 +169,143 @@ static sl_status check_budget(const sl_session *s, const sl_budget *budget, sl_e
     return SL_OK;
 }
 
-/* Public rows to the forward pass's, every field checked. */
-static sl_status take_rows(sl_session *s, const sl_row *rows, int32_t n_rows, sl_error *err) {
-    const int32_t vocab = sl_model_facts_of(s->model)->vocab;
-    int32_t wanting = 0;
-    if (n_rows < 1 || n_rows > s->params.batch)
-        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "%d rows, expected 1 .. %d", n_rows,
+/* A pass in the making: whose rows, and where they go. */
+typedef struct pass_maker {
+    sl_session *const *sessions; /* the first one runs it */
+    int32_t n_sessions;
+    const sl_row *rows;
+    const int32_t *session_of; /* NULL: all the first one's */
+} pass_maker;
+
+static int32_t session_of(const pass_maker *m, int32_t row) {
+    return m->session_of ? m->session_of[row] : 0;
+}
+
+static sl_status check_row(const pass_maker *m, int32_t i, sl_error *err) {
+    const sl_row *row = &m->rows[i];
+    const int32_t vocab = sl_model_facts_of(m->sessions[0]->model)->vocab;
+    if (row->token < 0 || row->token >= vocab)
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "row %d: token %d, expected 0 .. %d", i,
+                        row->token, vocab - 1);
+    if (row->parent < -1 || row->parent >= i)
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "row %d: parent %d, expected -1 .. %d", i,
+                        row->parent, i - 1);
+    if (session_of(m, i) < 0 || session_of(m, i) >= m->n_sessions)
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "row %d: session %d, expected 0 .. %d", i,
+                        session_of(m, i), m->n_sessions - 1);
+    if (row->parent >= 0 && session_of(m, row->parent) != session_of(m, i))
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "row %d: its parent %d is another session's", i,
+                        row->parent);
+    return SL_OK;
+}
+
+/* Row i to its session's own and to the pass. */
+static sl_status take_row(const pass_maker *m, int32_t i, sl_error *err) {
+    sl_session *runs = m->sessions[0], *s = m->sessions[session_of(m, i)];
+    const sl_row *row = &m->rows[i];
+    const int32_t parent = row->parent < 0 ? -1 : runs->own_index[row->parent];
+    const int32_t position = parent < 0 ? s->kv.length : s->rows[parent].position + 1;
+    if (position >= s->params.context)
+        return sl__fail(err, SL_E_CONTEXT, SL_NOWHERE,
+                        "row %d would be token %d of a context of %d", i, position + 1,
+                        s->params.context);
+    if (s->n_pass_rows == s->params.batch)
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "row %d: more than %d rows of one session", i,
                         s->params.batch);
+    const sl__row taken = {.token = row->token,
+                           .position = position,
+                           .parent = parent,
+                           .sequence = session_of(m, i),
+                           .want_logits = row->want_logits != 0};
+    runs->own_index[i] = s->n_pass_rows;
+    s->rows[s->n_pass_rows++] = taken;
+    runs->pass_rows[i] = taken;
+    runs->pass_rows[i].parent = row->parent;
+    return SL_OK;
+}
+
+/* Public rows to the forward pass's, every field checked. */
+static sl_status take_rows(const pass_maker *m, int32_t n_rows, sl_error *err) {
+    const int32_t batch = m->sessions[0]->params.batch;
+    int32_t wanting = 0;
+    if (n_rows < 1 || n_rows > batch)
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "%d rows, expected 1 .. %d", n_rows, batch);
     for (int32_t i = 0; i < n_rows; i++) {
-        if (rows[i].token < 0 || rows[i].token >= vocab)
-            return sl__fail(err, SL_E_ARG, SL_NOWHERE, "row %d: token %d, expected 0 .. %d", i,
-                            rows[i].token, vocab - 1);
-        if (rows[i].parent < -1 || rows[i].parent >= i)
-            return sl__fail(err, SL_E_ARG, SL_NOWHERE, "row %d: parent %d, expected -1 .. %d", i,
-                            rows[i].parent, i - 1);
-        const int32_t position =
-            rows[i].parent < 0 ? s->kv.length : s->rows[rows[i].parent].position + 1;
-        if (position >= s->params.context)
-            return sl__fail(err, SL_E_CONTEXT, SL_NOWHERE,
-                            "row %d would be token %d of a context of %d", i, position + 1,
-                            s->params.context);
-        s->rows[i] = (sl__row){.token = rows[i].token,
-                               .position = position,
-                               .parent = rows[i].parent,
-                               .sequence = 0,
-                               .want_logits = rows[i].want_logits != 0};
-        wanting += s->rows[i].want_logits;
+        const sl_status status = check_row(m, i, err);
+        if (status != SL_OK) return status;
+        wanting += m->rows[i].want_logits != 0;
     }
     if (wanting > SL_LOGIT_ROWS_MAX)
         return sl__fail(err, SL_E_ARG, SL_NOWHERE, "%d rows want logits, at most %d can", wanting,
                         SL_LOGIT_ROWS_MAX);
-    return SL_OK;
+    sl_status status = SL_OK;
+    for (int32_t i = 0; i < n_rows && status == SL_OK; i++)
+        status = take_row(m, i, err);
+    return status;
 }
 
-sl_status sl_session_forward(sl_session *s, const sl_row *rows, int32_t n_rows, float *logits,
-                             const sl_budget *budget, sl_pass_report *report, sl_error *err) {
+static void drop_rows(const pass_maker *m) {
+    for (int32_t i = 0; i < m->n_sessions; i++)
+        m->sessions[i]->n_pass_rows = 0;
+}
+
+static sl_status run_pass(const pass_maker *m, int32_t n_rows, float *logits, bool budgeted,
+                          sl_pass_report *report, sl_error *err) {
+    sl_session *runs = m->sessions[0];
+    sl__kv *caches[SL_PASS_SESSIONS_MAX];
     sl_pass_report unused;
-    s->n_pass_rows = 0;
-    sl_status status = take_rows(s, rows, n_rows, err);
-    if (status == SL_OK && budget) status = check_budget(s, budget, err);
-    if (status != SL_OK) return status;
-    s->budget = budget ? *budget : (sl_budget){SL_BUDGET_OFF, 0};
-    const bool budgeted = s->budget.mode != SL_BUDGET_OFF && n_rows > 1;
-    sl__kv *caches[] = {&s->kv};
-    const sl__pass pass = {.rows = s->rows,
+    drop_rows(m);
+    sl_status status = take_rows(m, n_rows, err);
+    for (int32_t i = 0; i < m->n_sessions; i++)
+        caches[i] = &m->sessions[i]->kv;
+    const sl__pass pass = {.rows = runs->pass_rows,
                            .n_rows = n_rows,
                            .caches = caches,
                            .logits = logits,
                            .select = budgeted ? select_within_budget : NULL,
-                           .select_user = s};
-    status = sl__forward_run(s->forward, s->pool, &pass, report ? report : &unused, err);
-    if (status == SL_OK) s->n_pass_rows = n_rows;
+                           .select_user = runs};
+    if (status == SL_OK)
+        status = sl__forward_run(runs->forward, runs->pool, &pass, report ? report : &unused, err);
+    if (status != SL_OK) drop_rows(m);
     return status;
+}
+
+sl_status sl_session_forward(sl_session *s, const sl_row *rows, int32_t n_rows, float *logits,
+                             const sl_budget *budget, sl_pass_report *report, sl_error *err) {
+    sl_session *const sessions[] = {s};
+    const pass_maker maker = {sessions, 1, rows, NULL};
+    s->n_pass_rows = 0;
+    sl_status status = budget ? check_budget(s, budget, err) : SL_OK;
+    if (status != SL_OK) return status;
+    s->budget = budget ? *budget : (sl_budget){SL_BUDGET_OFF, 0};
+    const bool budgeted = s->budget.mode != SL_BUDGET_OFF && n_rows > 1;
+    return run_pass(&maker, n_rows, logits, budgeted, report, err);
+}
+
+static sl_status check_sessions(sl_session *const *sessions, int32_t n, sl_error *err) {
+    if (n < 1 || n > SL_PASS_SESSIONS_MAX)
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "%d sessions, expected 1 .. %d", n,
+                        SL_PASS_SESSIONS_MAX);
+    for (int32_t i = 1; i < n; i++) {
+        if (sessions[i]->model != sessions[0]->model)
+            return sl__fail(err, SL_E_ARG, SL_NOWHERE, "session %d is of another model", i);
+        if (sessions[i]->params.context != sessions[0]->params.context)
+            return sl__fail(err, SL_E_ARG, SL_NOWHERE,
+                            "session %d has a context of %d, expected session 0's, %d", i,
+                            sessions[i]->params.context, sessions[0]->params.context);
+        for (int32_t j = 0; j < i; j++)
+            if (sessions[i] == sessions[j])
+                return sl__fail(err, SL_E_ARG, SL_NOWHERE, "sessions %d and %d are the same", j, i);
+    }
+    return SL_OK;
+}
+
+sl_status sl_sessions_forward(sl_session *const *sessions, int32_t n_sessions, const sl_row *rows,
+                              const int32_t *session_of_row, int32_t n_rows, float *logits,
+                              sl_pass_report *report, sl_error *err) {
+    const pass_maker maker = {sessions, n_sessions, rows, session_of_row};
+    const sl_status status = check_sessions(sessions, n_sessions, err);
+    return status == SL_OK ? run_pass(&maker, n_rows, logits, false, report, err) : status;
 }
 
 void sl_session_commit(sl_session *s, const int32_t *path, int32_t n) {

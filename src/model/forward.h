@@ -57,9 +57,13 @@ typedef struct sl__forward_limits {
 sl__forward *sl__forward_plan(const sl_model *model, const sl__forward_limits *limits,
                               sl__plan *plan);
 
+/* Whether it is for contexts beyond the original one, where longrope has other factors:
+ * elsewhere the context leaves no trace in the bits. */
+bool sl__forward_is_long(const sl__forward *f);
+
 /* Run a pass. Preconditions, asserted: limits kept, positions and parents consistent,
  * every cache has room. The caches' lengths do not move: commit is the caller's.
- * report is filled in. SL_E_NUMBER if the router met a number that is not finite. */
+ * report is filled in. SL_E_NUMBER if a row met a number that is not finite. */
 sl_status sl__forward_run(sl__forward *f, sl__pool *pool, const sl__pass *pass,
                           sl_pass_report *report, sl_error *err);
 

@@ -34,6 +34,10 @@ static double yarn_share(const sl__forward *f, int32_t i) {
     return 1 - fmin(1, fmax(0, ramp));
 }
 
+bool sl__forward_is_long(const sl__forward *f) {
+    return f->model->rope_factors_long && f->limits.context > f->model->switches.rope_context;
+}
+
 static void fill_frequencies(sl__forward *f) {
     const sl_model *m = f->model;
     const sl__switches *s = &m->switches;
@@ -41,8 +45,7 @@ static void fill_frequencies(sl__forward *f) {
     const double factor = (double)s->rope_factor;
     const float *divisors = m->rope_factors;
     if (m->rope_factors_long)
-        divisors =
-            f->limits.context > s->rope_context ? m->rope_factors_long : m->rope_factors_short;
+        divisors = sl__forward_is_long(f) ? m->rope_factors_long : m->rope_factors_short;
     f->rope_amplitude = (double)s->rope_amplitude;
     if (s->rope_scaling == SL_ROPE_YARN) f->rope_amplitude *= 1 + 0.1 * log(factor);
     for (int32_t i = 0; i < n / 2; i++) {

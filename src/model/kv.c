@@ -134,6 +134,26 @@ static uint8_t *value_at(const sl__kv *kv, uint8_t *values, int32_t cell, int32_
            (size_t)(d % SL_PANEL_ROWS) * element_size(kv->v_type);
 }
 
+/* Of a head: its keys, a whole number of panels; each panel of values; each of its scales. */
+uint8_t *sl__kv_piece(const sl__kv *kv, size_t i, int32_t n, size_t *bytes) {
+    const size_t heads = (size_t)kv->layers * (size_t)kv->kv_heads, cells = (size_t)n;
+    const size_t panels = (size_t)sl__kv_value_panels(kv);
+    const size_t per_head = 1 + panels + value_scale_bytes(kv) / sizeof(float);
+    const size_t head = i / per_head, piece = i % per_head;
+    if (head >= heads) return NULL;
+    uint8_t *values = kv->values + head * value_head_bytes(kv);
+    if (piece == 0) {
+        *bytes = (size_t)sl__div_up_i32(n, SL_PANEL_ROWS) * key_panel_bytes(kv);
+        return kv->keys + head * key_head_bytes(kv);
+    }
+    if (piece <= panels) {
+        *bytes = cells * sl__kv_value_bytes(kv);
+        return values + (piece - 1) * value_panel_bytes(kv);
+    }
+    *bytes = cells * sizeof(float);
+    return (uint8_t *)scales_at(kv, values, (int32_t)(piece - 1 - panels));
+}
+
 /* ---- storing ---- */
 
 /* A head's vector in the type of the cache: elements, and scales if it is quantised. */

@@ -67,6 +67,11 @@ void sl__kv_store(const sl__kv *kv, const sl__kernels *k, int32_t layer, int32_t
 void sl__kv_load(const sl__kv *kv, int32_t layer, int32_t head, int32_t cell, float *key,
                  float *value);
 
+/* The i-th piece of memory that holds a part of every cell 0 .. n - 1 and nothing else, or
+ * NULL past the last; *bytes: its size. The same pieces in the same order, one after the
+ * other, for caches of the same layers, heads and types, whatever their context. */
+uint8_t *sl__kv_piece(const sl__kv *kv, size_t i, int32_t n, size_t *bytes);
+
 /* Move cells[i] (ascending, each >= length + i) to length + i and commit n of them. */
 void sl__kv_commit(sl__kv *kv, const int32_t *cells, int32_t n);
 

@@ -82,7 +82,8 @@ def test_help_names_every_promised_option():
                    --repeat-last-n --repeat-penalty --presence-penalty --frequency-penalty
                    -l --logit-bias --isa --layout --no-mmap --mlock --raw --spec-type --spec-policy --spec-draft-n-max --draft-max
                    --spec-ngram-min --spec-ngram-max --expert-budget --spec-trace
-                   --stats-json""".split():
+                   --stats-json -b --batch-size -ub --ubatch-size --prompt-cache
+                   --prompt-cache-all --prompt-cache-ro""".split():
         assert flag in words, flag
 
 
@@ -326,6 +327,56 @@ def test_penalties_and_biases_reach_the_sampler():
     assert stats_of(*args, "--logit-bias", f"{first}-inf")[1] != plain
     assert stats_of(*args, "--presence-penalty", "0", "--repeat-penalty", "1.0")[1] == plain
     fails(2, ["run", "-p", "x", "-l", "999999-1"], "logit bias of token 999999", "0 .. ")
+
+
+def test_a_prompt_cache_changes_the_work_and_no_byte():
+    file, prompt = path("prompt.cache"), " ".join(map(str, range(100))) + " " + STORY
+    args = ("run", "-s", "3", "-n", "20")
+    plain = sluice(*args, "-p", prompt, "-q")[1]
+    cached = (*args, "--prompt-cache", file)
+    code, first, err = sluice(*cached, "-p", prompt)
+    assert code == 0 and first == plain and "note: 0 of " in err, err
+    written = os.stat(file)
+    code, again, err = sluice(*cached, "-p", prompt, "-t", "1", "-c", "700")
+    total = int(err.split(" prompt tokens came from ")[0].split()[-1])
+    assert code == 0 and again == plain and f"note: {total - 1} of {total} " in err, err
+    assert os.stat(file).st_mtime_ns == written.st_mtime_ns  # there was nothing to add
+
+    longer = prompt + " Then tell it again, shorter."
+    plain = sluice(*args, "-p", longer, "-q")[1]
+    code, out, err = sluice(*cached, "-p", longer, "--prompt-cache-ro")
+    assert code == 0 and out == plain and 0 < int(err.split("note: ")[1].split()[0]) < total, err
+    assert os.stat(file).st_mtime_ns == written.st_mtime_ns
+    assert sluice(*cached, "-p", longer, "-q")[1] == plain
+    assert os.stat(file).st_size > written.st_size
+    assert sluice(*cached, "-p", longer, "-q", "--prompt-cache-all")[1] == plain
+
+
+def test_a_prompt_cache_that_does_not_fit_is_an_error_and_stays():
+    file = path("other.cache")
+    assert sluice("run", "-p", STORY, "-n", "1", "--prompt-cache", file)[0] == 0
+    with open(file, "rb") as f:
+        content = f.read()
+    run = ["run", "-p", STORY, "-n", "1", "--prompt-cache"]
+    fails(1, [*run, file, "-ctv", "q8_0"], file, "values in f16", "f16 and q8_0")
+    fails(1, [*run, path("short.cache", content[:-5])], "short.cache", "cut short")
+    fails(1, [*run, path("text.cache", b"hello")], "text.cache: not a prompt cache")
+    fails(1, [*run, path("none.cache"), "--prompt-cache-ro"], "none.cache", "No such file")
+    fails(2, ["run", "-p", "x", "--prompt-cache-ro"], "--prompt-cache FILE")
+    with open(file, "rb") as f:
+        assert f.read() == content
+    with open(path("text.cache"), "rb") as f:
+        assert f.read() == b"hello"
+
+
+def test_smaller_passes_change_memory_and_no_byte():
+    args = ("run", "-s", "3", "-n", "20", "-q", "-p", STORY)
+    plain = sluice(*args)[1]
+    for flags in (("-b", "4"), ("-ub", "3"), ("-b", "4096", "-ub", "100000"), ("-b", "1")):
+        assert sluice(*args, *flags) == (0, plain, ""), flags
+    memory = [json.loads(sluice("info", "--json", *flags)[1])["session_bytes"]
+              for flags in ((), ("-ub", "512"), ("-ub", "64"), ("-b", "64"))]
+    assert memory[0] == memory[1] > memory[2] == memory[3], memory
 
 
 def test_a_random_seed_is_shown_and_repeats_the_text():

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/base.h"
-#include "engine/session.h"
 #include "model/model.h"
 
 void *floats(size_t n, size_t m) {
@@ -257,30 +256,33 @@ static void run_sequences(const sl_model *model, bool together, int32_t threads,
     static const int32_t lengths[3] = {CHAIN, 40, 9};
     float *logits = floats(ROWS_MAX, vocab);
     open_sequences(q, model, threads);
-    sl__kv *const caches[] = {&q[0]->kv, &q[1]->kv, &q[2]->kv};
     for (;;) {
-        sl__row rows[ROWS_MAX];
-        int32_t n = 0, taken[3] = {0}, newest[3] = {-1, -1, -1};
+        sl_row rows[ROWS_MAX];
+        int32_t of[ROWS_MAX], at[ROWS_MAX], n = 0, taken[3] = {0}, newest[3] = {-1, -1, -1};
         const int32_t wanted = together ? 1 + check_below(&r, 20) : 1;
         for (int32_t tries = 0; n < wanted && tries < 200; tries++) {
-            const int32_t s = check_below(&r, 3), at = caches[s]->length + taken[s];
-            if (at >= lengths[s]) continue;
-            rows[n] = (sl__row){tokens[s][at], at, newest[s], s, true};
+            const int32_t s = check_below(&r, 3);
+            at[n] = sl_session_length(q[s]) + taken[s];
+            if (at[n] >= lengths[s]) continue;
+            of[n] = s;
+            rows[n] = (sl_row){tokens[s][at[n]], newest[s], 1};
             newest[s] = n++;
             taken[s]++;
         }
         if (n == 0) break;
-        const sl__pass pass = {.rows = rows, .n_rows = n, .caches = caches, .logits = logits};
-        sl_pass_report report;
-        assert_int_equal(sl__forward_run(q[0]->forward, q[0]->pool, &pass, &report, NULL), SL_OK);
+        sl_error err = {0};
+        CHECK_CASE(sl_sessions_forward(q, 3, rows, of, n, logits, NULL, &err) == SL_OK, "%s",
+                   err.text);
         for (int32_t i = 0; i < n; i++)
-            memcpy(out + ((size_t)rows[i].sequence * CHAIN + (size_t)rows[i].position) * vocab,
+            memcpy(out + ((size_t)of[i] * CHAIN + (size_t)at[i]) * vocab,
                    logits + (size_t)i * vocab, vocab * sizeof *out);
         for (int32_t s = 0; s < 3; s++) {
-            int32_t cells[ROWS_MAX];
+            int32_t path[ROWS_MAX]; /* of its own rows: all of them, one after another */
             for (int32_t i = 0; i < taken[s]; i++)
-                cells[i] = caches[s]->length + i;
-            sl__kv_commit(caches[s], cells, taken[s]);
+                path[i] = i;
+            sl_session_commit(q[s], path, taken[s]);
+            assert_memory_equal(sl_session_tokens(q[s]), tokens[s],
+                                (size_t)sl_session_length(q[s]) * sizeof(sl_token));
         }
     }
     for (int32_t i = 0; i < 3; i++)

@@ -248,6 +248,55 @@ static void a_bad_pass_is_refused_and_changes_nothing(void **state) {
     sl_model_close(&model);
 }
 
+/* Mutations: leave out a check; count a session's path by rows of the pass; leave a refused
+ * pass's rows to be committed (an assert then does not end a later commit). */
+static void rows_of_several_sessions_are_checked_and_committed_apart(void **state) {
+    (void)state;
+    sl_model *model = world_open(small_model(), NULL, SL_LAYOUT_PACKED);
+    sl_model *twin = world_open(small_model(), NULL, SL_LAYOUT_PACKED);
+    sl_session *a = world_session(model, 16, 1, 6, SL_KV_F16, SL_KV_F16);
+    sl_session *b = world_session(model, 16, 2, 2, SL_KV_F32, SL_KV_F16);
+    sl_session *narrow = world_session(model, 17, 1, 6, SL_KV_F16, SL_KV_F16);
+    sl_session *stranger = world_session(twin, 16, 1, 6, SL_KV_F16, SL_KV_F16);
+    const sl_row rows[] = {{1, -1, 0}, {2, -1, 0}, {3, 0, 0}, {4, 1, 0}, {5, 2, 0}};
+    const struct {
+        sl_session *sessions[2];
+        int32_t n, of[5];
+        const char *says;
+    } bad[] = {
+        {{a, b}, 0, {0}, "0 sessions"},
+        {{a, b}, SL_PASS_SESSIONS_MAX + 1, {0}, "65 sessions"},
+        {{a, a}, 2, {0}, "sessions 0 and 1 are the same"},
+        {{a, narrow}, 2, {0}, "session 1 has a context of 17, expected session 0's, 16"},
+        {{a, stranger}, 2, {0}, "session 1 is of another model"},
+        {{a, b}, 2, {0, 1, 0, 2, 0}, "row 3: session 2"},
+        {{a, b}, 2, {0, 1, 1, 1, 0}, "row 2: its parent 0 is another session's"},
+        {{b, a}, 2, {0, 1, 0, 1, 0}, "5 rows, expected 1 .. 2"},
+        {{a, b}, 2, {1, 0, 1, 0, 1}, "row 4: more than 2 rows of one session"},
+    };
+    for (size_t i = 0; i < SL_COUNT(bad); i++) {
+        sl_error err = {0};
+        CHECK_CASE(sl_sessions_forward(bad[i].sessions, bad[i].n, rows, bad[i].of, 5, NULL, NULL,
+                                       &err) == SL_E_ARG,
+                   "%s", bad[i].says);
+        CHECK_CASE(strstr(err.text, bad[i].says) != NULL, "\"%s\"", err.text);
+    }
+    sl_session *both[] = {a, b};
+    const int32_t of[] = {0, 1, 0, 1, 0}, first_two[] = {0, 1};
+    assert_int_equal(sl_sessions_forward(both, 2, rows, of, 5, NULL, NULL, NULL), SL_OK);
+    sl_session_commit(a, first_two, 2);
+    sl_session_commit(b, first_two, 2);
+    const sl_token want_a[] = {1, 3}, want_b[] = {2, 4};
+    assert_memory_equal(sl_session_tokens(a), want_a, sizeof want_a);
+    assert_memory_equal(sl_session_tokens(b), want_b, sizeof want_b);
+    sl_session_close(&a);
+    sl_session_close(&b);
+    sl_session_close(&narrow);
+    sl_session_close(&stranger);
+    sl_model_close(&model);
+    sl_model_close(&twin);
+}
+
 /* Mutation: raise SL_LOGIT_ROWS_MAX in the check alone. */
 static void more_rows_than_can_have_logits_are_refused(void **state) {
     (void)state;
@@ -299,23 +348,41 @@ static void the_context_ends_where_it_says(void **state) {
     sl_model_close(&model);
 }
 
-/* Mutation: leave out the check of the router's numbers. */
-static void a_router_that_is_not_finite_is_an_error_with_its_place(void **state) {
+/* Mutations: leave out one of the checks; name the layer that noticed. */
+static void a_number_that_is_not_finite_is_an_error_with_its_place(void **state) {
+    static const struct {
+        int32_t arch; /* of world_shape() */
+        const char *poison, *says;
+    } cases[] = {
+        {0, "blk.1.ffn_gate_inp.weight", "layer 1, position 0: the router's output"},
+        {0, "token_embd.weight", "position 1: the embedding"},
+        {0, "blk.0.attn_q.weight", "layer 0, position 0: attention's output"},
+        {0, "blk.1.attn_output.weight", "layer 1, position 0: attention's output"},
+        {3, "blk.0.ffn_up.weight", "layer 0, position 0: the feed-forward's output"},
+        {3, "blk.1.ffn_down.weight", "layer 1, position 2: the feed-forward's output"},
+        {7, "blk.1.attn_v.weight", "layer 1, position 0: attention's output"},
+    };
     (void)state;
-    tiny_shape shape = tiny_shapes[0];
-    char path[WORLD_PATH_MAX];
-    shape.poison = "blk.1.ffn_gate_inp.weight";
-    world_path(path, "poison.gguf");
-    tiny_write(&shape, 5, path);
-    sl_model *model = world_open(path, NULL, SL_LAYOUT_PACKED);
-    sl_session *s = world_session(model, 16, 1, 4, SL_KV_F16, SL_KV_F16);
-    const sl_token tokens[3] = {1, 2, 3};
-    sl_error err = {0};
-    assert_int_equal(sl_session_eval(s, tokens, 3, NULL, &err), SL_E_NUMBER);
-    assert_non_null(strstr(err.text, "layer 1"));
-    assert_int_equal(sl_session_length(s), 0);
-    sl_session_close(&s);
-    sl_model_close(&model);
+    for (size_t i = 0; i < SL_COUNT(cases); i++) {
+        tiny_shape shape = world_shape(SL_FORMAT_F32, cases[i].arch);
+        char path[WORLD_PATH_MAX];
+        float logits[TINY_VOCAB];
+        shape.poison = cases[i].poison;
+        world_path(path, "poison.gguf");
+        tiny_write(&shape, 5, path);
+        sl_model *model = world_open(path, NULL, SL_LAYOUT_PACKED);
+        sl_session *s = world_session(model, 16, 1, 4, SL_KV_F16, SL_KV_F16);
+        const sl_token tokens[3] = {1, 0, 3};
+        sl_error err = {0};
+        CHECK_CASE(sl_session_eval(s, tokens, 3, logits, &err) == SL_E_NUMBER, "%s",
+                   cases[i].poison);
+        CHECK_CASE(strncmp(err.text, cases[i].says, strlen(cases[i].says)) == 0 &&
+                       strstr(err.text, "is not finite"),
+                   "%s: \"%s\"", cases[i].poison, err.text);
+        assert_int_equal(sl_session_length(s), 0);
+        sl_session_close(&s);
+        sl_model_close(&model);
+    }
 }
 
 /* ---- budgets that must change nothing ---- */
@@ -368,9 +435,10 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_cache_in_q8_0_rounds_and_no_more),
     cmocka_unit_test(a_cache_in_q8_0_needs_whole_blocks_and_half_the_bytes),
     cmocka_unit_test(a_bad_pass_is_refused_and_changes_nothing),
+    cmocka_unit_test(rows_of_several_sessions_are_checked_and_committed_apart),
     cmocka_unit_test(more_rows_than_can_have_logits_are_refused),
     cmocka_unit_test(the_context_ends_where_it_says),
-    cmocka_unit_test(a_router_that_is_not_finite_is_an_error_with_its_place),
+    cmocka_unit_test(a_number_that_is_not_finite_is_an_error_with_its_place),
     cmocka_unit_test(a_budget_of_all_experts_and_a_row_alone_are_exact),
 };
 

@@ -135,6 +135,21 @@ static bool write_texts(const char *folder) {
     return ok;
 }
 
+/* Flags of fuzz_session.c, then a header of the embedded model's shape and tokens. */
+static bool write_sessions(const char *folder) {
+    unsigned char bytes[1 + 48 + 12] = {15, 'S', 'L', 'U', 'I', 'C', 'E', 'P', 'C', 1, 0, 0, 0, 3};
+    static const unsigned char shape[] = {6, 2, 128, 0, 2, 0}; /* layers .. types, long */
+    for (size_t i = 0; i < sizeof shape; i++)
+        bytes[1 + 24 + 4 * i] = shape[i];
+    for (size_t i = 0; i < 3; i++)
+        bytes[1 + 48 + 4 * i] = (unsigned char)(5 + i);
+    bool ok = write_bytes(folder, "session/all", bytes, sizeof bytes);
+    bytes[0] = 7;
+    ok = write_bytes(folder, "session/common", bytes, sizeof bytes) && ok;
+    bytes[0] = 0;
+    return write_bytes(folder, "session/foreign", bytes, sizeof bytes) && ok;
+}
+
 int main(int argc, char **argv) {
     if (argc != 2) {
         (void)fprintf(stderr, "usage: fuzz_seeds FOLDER\n");
@@ -142,6 +157,6 @@ int main(int argc, char **argv) {
     }
     const bool ok = write_empty(argv[1]) && write_keys(argv[1]) && write_tensors(argv[1]) &&
                     write_vocabulary(argv[1]) && write_spm_vocabulary(argv[1]) &&
-                    write_texts(argv[1]);
+                    write_texts(argv[1]) && write_sessions(argv[1]);
     return ok ? 0 : 1;
 }
