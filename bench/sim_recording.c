@@ -9,6 +9,9 @@
 #include "base/rng.h"
 #include "sim_text.h"
 #include "spec/ngram.h"
+#include "spec/suffix.h"
+
+enum { NGRAM_MAX = 5 }; /* longest match of prompt lookup */
 
 typedef struct token_list {
     int32_t *tokens;
@@ -19,10 +22,10 @@ static uint8_t byte_of(int32_t n) {
     return (uint8_t)(n < 255 ? n : 255);
 }
 
-static sim_point point_of(sl__ngram *ngram, const token_list *t, int32_t next) {
+static sim_point point_of(sl__drafter *drafter, const token_list *t, int32_t next) {
     sl__draft_node nodes[SIM_DRAFT_MAX];
     sim_point p = {0};
-    const sl__draft draft = ngram->drafter.propose(&ngram->drafter, SIM_DRAFT_MAX, nodes);
+    const sl__draft draft = drafter->propose(drafter, SIM_DRAFT_MAX, nodes);
     p.drafted = (uint8_t)draft.n_nodes;
     p.match = byte_of(draft.match);
     for (int32_t i = 0; i < draft.n_nodes; i++) {
@@ -34,19 +37,31 @@ static sim_point point_of(sl__ngram *ngram, const token_list *t, int32_t next) {
     return p;
 }
 
-static sl_status draft_all(sim_request *q, const token_list *t, int32_t ngram_max, sl_error *err) {
+static void draft_along(sim_request *q, const token_list *t, sl__drafter *drafter) {
+    drafter->observe(drafter, t->tokens, t->prompt);
+    for (int32_t i = 1; i < q->output_tokens; i++) {
+        drafter->observe(drafter, t->tokens + t->prompt + i - 1, 1);
+        q->points[i] = point_of(drafter, t, t->prompt + i);
+    }
+}
+
+static sl_status draft_all(sim_request *q, const token_list *t, sim_drafter drafter,
+                           sl_error *err) {
     sl__ngram ngram;
-    void *memory = malloc(sl__ngram_bytes(t->n, 1, ngram_max));
+    sl__suffix suffix;
+    void *memory = malloc(drafter == SIM_SUFFIX ? sl__suffix_bytes(t->n)
+                                                : sl__ngram_bytes(t->n, 1, NGRAM_MAX));
     q->points = calloc((size_t)q->output_tokens, sizeof(sim_point));
     if (!memory || !q->points) {
         free(memory);
         return sl__fail(err, SL_E_NOMEM, 0, "no memory for a request of %d tokens", t->n);
     }
-    sl__ngram_init(&ngram, memory, t->n, 1, ngram_max);
-    ngram.drafter.observe(&ngram.drafter, t->tokens, t->prompt);
-    for (int32_t i = 1; i < q->output_tokens; i++) {
-        ngram.drafter.observe(&ngram.drafter, t->tokens + t->prompt + i - 1, 1);
-        q->points[i] = point_of(&ngram, t, t->prompt + i);
+    if (drafter == SIM_SUFFIX) {
+        sl__suffix_init(&suffix, memory, t->n, 1);
+        draft_along(q, t, &suffix.drafter);
+    } else {
+        sl__ngram_init(&ngram, memory, t->n, 1, NGRAM_MAX);
+        draft_along(q, t, &ngram.drafter);
     }
     free(memory);
     return SL_OK;
@@ -59,7 +74,7 @@ static char *copy_of(const char *text) {
     return copy;
 }
 
-static sl_status add_request(sim_recordings *r, json_t *line, sim_vocab *vocab, int32_t ngram_max,
+static sl_status add_request(sim_recordings *r, json_t *line, sim_vocab *vocab, sim_drafter drafter,
                              sl_error *err) {
     const char *id = json_string_value(json_object_get(line, "id"));
     const char *task = json_string_value(json_object_get(line, "task"));
@@ -90,7 +105,7 @@ static sl_status add_request(sim_recordings *r, json_t *line, sim_vocab *vocab, 
     q.prompt_tokens = t.prompt;
     q.output_tokens = more;
     /* Shorter ones have no iteration after the prompt's. */
-    if (status == SL_OK && more >= 2) status = draft_all(&q, &t, ngram_max, err);
+    if (status == SL_OK && more >= 2) status = draft_all(&q, &t, drafter, err);
     free(t.tokens);
     if (status == SL_OK && more >= 2) {
         r->requests[r->n++] = q;
@@ -103,7 +118,7 @@ static sl_status add_request(sim_recordings *r, json_t *line, sim_vocab *vocab, 
 }
 
 sl_status sim_recordings_add(sim_recordings *r, const char *path, sim_vocab *vocab,
-                             int32_t ngram_max, sl_error *err) {
+                             sim_drafter drafter, sl_error *err) {
     char *text = NULL;
     size_t n = 0;
     int line = 1;
@@ -119,7 +134,7 @@ sl_status sim_recordings_add(sim_recordings *r, const char *path, sim_vocab *voc
         if (!object)
             status = sl__fail(&why, SL_E_FORMAT, 0, "%s", json_why.text);
         else
-            status = add_request(r, object, vocab, ngram_max, &why);
+            status = add_request(r, object, vocab, drafter, &why);
         json_decref(object);
         if (status != SL_OK)
             status =

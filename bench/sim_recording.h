@@ -35,10 +35,14 @@ typedef struct sim_recordings {
     size_t n, room;
 } sim_recordings;
 
-/* Append a file's recordings as drafted by prompt lookup with matches of 1 .. ngram_max
- * tokens. SL_OK, or an error that names file and line; what was read before stays. */
+/* Who drafts, from matches of one token on: prompt lookup (ngram.h, at most 5 tokens) or
+ * what followed most often (suffix.h). */
+typedef enum sim_drafter { SIM_NGRAM, SIM_SUFFIX } sim_drafter;
+
+/* Append a file's recordings as drafted. SL_OK, or an error that names file and line; what
+ * was read before stays. */
 SL_MUST_USE sl_status sim_recordings_add(sim_recordings *r, const char *path, sim_vocab *vocab,
-                                         int32_t ngram_max, sl_error *err);
+                                         sim_drafter drafter, sl_error *err);
 void sim_recordings_free(sim_recordings *r);
 
 /* The same order for the same seed, whatever files they came from. */

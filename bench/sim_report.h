@@ -25,10 +25,13 @@ typedef struct sim_report {
     size_t n;
 } sim_report;
 
-typedef enum sim_format { SIM_MD, SIM_CSV, SIM_JSON } sim_format;
+typedef enum sim_format { SIM_MD, SIM_CSV, SIM_JSON, SIM_HTML } sim_format;
 
 /* Speed-ups are sums of plain time / sums of time over a task's requests; the mean over
  * tasks is geometric. */
 void sim_report_print(const sim_report *report, sim_format format, FILE *out);
+
+/* One page with the tables and charts, nothing beside it (sim_html.c). */
+void sim_html_print(const sim_report *report, FILE *out);
 
 #endif

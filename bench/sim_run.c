@@ -91,6 +91,7 @@ sim_result sim_run(const sim_policy *policy, const sim_request *q, const sim_cur
         at += step.emitted;
         r.time += cost;
         r.iterations++;
+        r.k_passes[step.drafted]++;
         r.drafted += step.drafted;
         r.accepted += step.accepted;
         r.tested += plan.phase == SLP_PHASE_START || plan.phase == SLP_PHASE_REFRESH ||

@@ -27,6 +27,7 @@ SL_MUST_USE sl_status sim_policy_parse(sim_policy *policy, const char *text, int
 typedef struct sim_result {
     double plain_time, time; /* in plain iterations                                 */
     int64_t iterations, drafted, accepted;
+    int32_t k_passes[SIM_DRAFT_MAX + 1]; /* passes that verified [K] tokens             */
     int64_t tested; /* iterations that ran to learn something: starts, refreshes, tests */
 } sim_result;
 

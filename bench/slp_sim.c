@@ -1,8 +1,8 @@
 /* slp_sim.c - policies on recorded outputs and on made-up ones, no model needed.
  *
  *     slp_sim --replay FILE.jsonl[.gz]... --vocab FILE.gguf|FILE.tiktoken[.gz]
- *             [--drafter ngram] [--curve target|olmoe-bytes|ik|llama.cpp|dense|FILE.csv]
- *             [--policy P[,P...]] [-o md|csv|json] [--seed N] [--noise R] [--tail R]
+ *             [--drafter ngram|suffix] [--curve target|olmoe-bytes|ik|llama.cpp|dense|FILE.csv]
+ *             [--policy P[,P...]] [-o md|csv|json|html] [--seed N] [--noise R] [--tail R]
  *             [--draft-max N] [--no-prior]
  *     slp_sim --synthetic N [--seed S]
  *
@@ -19,13 +19,16 @@ enum { POLICIES_MAX = 32, FILES_MAX = 64 };
 
 static const char usage[] =
     "usage: slp_sim --replay FILE.jsonl[.gz]... --vocab FILE.gguf|FILE.tiktoken[.gz]\n"
-    "               [--drafter ngram] [--curve NAME|FILE.csv] [--policy P[,P...]]\n"
-    "               [-o md|csv|json] [--seed N] [--noise R] [--tail R] [--draft-max N]\n"
+    "               [--drafter ngram|suffix] [--curve NAME|FILE.csv]\n"
+    "               [--policy P[,P...]]\n"
+    "               [-o md|csv|json|html] [--seed N] [--noise R] [--tail R] [--draft-max N]\n"
     "               [--no-prior]\n"
     "       slp_sim --synthetic N [--seed S]\n"
     "\n"
     "  --replay      recorded outputs: JSON lines with task, prompt, output\n"
     "  --vocab       what they are tokenised with\n"
+    "  --drafter     ngram: the latest continuation of the longest match of at most 5 tokens\n"
+    "                (default); suffix: the most frequent one, of any length\n"
     "  --curve       cost of a pass by rows: target (default), olmoe-bytes, ik, llama.cpp,\n"
     "                dense, or rows,time lines\n"
     "  --policy      default off,static:1 .. static:8,cascade,ledger; P@M ignores drafts that\n"
@@ -43,6 +46,7 @@ typedef struct options {
     const char *vocab, *curve, *policies;
     sim_format format;
     sim_noise noise;
+    sim_drafter drafter;
     int32_t draft_max;
     bool no_prior;
     uint64_t synthetic;
@@ -57,7 +61,7 @@ static bool take_number(const char *text, double min, double max, double *value)
 }
 
 static bool take_format(const char *text, sim_format *format) {
-    static const char *const names[] = {"md", "csv", "json"};
+    static const char *const names[] = {"md", "csv", "json", "html"};
     for (size_t i = 0; i < SL_COUNT(names); i++)
         if (strcmp(text, names[i]) == 0) {
             *format = (sim_format)i;
@@ -77,7 +81,9 @@ static bool take_option(options *o, const char *name, const char *value) {
     } else if (strcmp(name, "--policy") == 0) {
         o->policies = value;
     } else if (strcmp(name, "--drafter") == 0) {
-        good = strcmp(value, "ngram") == 0 || strcmp(value, "ngram-simple") == 0;
+        o->drafter = strcmp(value, "suffix") == 0 ? SIM_SUFFIX : SIM_NGRAM;
+        good = o->drafter == SIM_SUFFIX || strcmp(value, "ngram") == 0 ||
+               strcmp(value, "ngram-simple") == 0;
     } else if (strcmp(name, "-o") == 0) {
         good = take_format(value, &o->format);
     } else if (strcmp(name, "--seed") == 0) {
@@ -194,7 +200,7 @@ static sl_status replay(const options *o, sl_error *err) {
     sim_vocab *vocab = NULL;
     sl_status status = sim_vocab_open(&vocab, o->vocab, err);
     for (int i = 0; status == SL_OK && i < o->n_replay; i++)
-        status = sim_recordings_add(&recordings, o->replay[i], vocab, 5, err);
+        status = sim_recordings_add(&recordings, o->replay[i], vocab, o->drafter, err);
     if (status == SL_OK) status = run_recorded(o, &recordings, err);
     sim_recordings_free(&recordings);
     sim_vocab_close(vocab);

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import xml.etree.ElementTree as xml
 
 SIM, MODEL = sys.argv[1:3]
 
@@ -49,6 +50,28 @@ def check_replay(path):
     assert sim(*base, "-o", "csv").startswith("curve,part,policy,task,speedup")
 
 
+def check_drafters(path):
+    """Both find copied text; elsewhere they differ."""
+    base = ("--replay", path, "--vocab", MODEL, "--policy", "ledger", "-o", "json")
+    lookup, suffix = (sim(*base, "--drafter", d) for d in ("ngram", "suffix"))
+    assert lookup != suffix
+    for row in map(json.loads, suffix.splitlines()):
+        if row["task"] == "copy":
+            assert row["policies"]["ledger"]["speedup"] > 1.5, row
+
+
+def check_page(path):
+    """Well formed, needs nothing beside it, and says what the table says."""
+    base = ("--replay", path, "--vocab", MODEL, "--policy", "static:3,ledger")
+    page = sim(*base, "-o", "html")
+    root = xml.fromstring(page.split("\n", 1)[1])
+    html = "{http://www.w3.org/1999/xhtml}"
+    cells = next([c.text for c in row] for row in root.iter(html + "tr") if row[0].text == "ledger")
+    mean = next(line for line in sim(*base).splitlines() if line.startswith("| ledger |"))
+    assert mean.split("|")[2].strip() in cells, (mean, cells)
+    assert page.count("<svg") == 3 and "http" not in page.replace("http://www.w3.org", "")
+
+
 def check_curve(path, folder):
     curve = os.path.join(folder, "curve.csv")
     with open(curve, "w", encoding="utf-8") as f:
@@ -68,6 +91,7 @@ def check_refusals(path, folder):
     assert 'policy "static:99"' in sim(*base, path, "--policy", "static:99", code=1)
     assert 'curve "steep"' in sim(*base, path, "--curve", "steep", code=1)
     assert "not understood" in sim(*base, path, "--noise", "7", code=2)
+    assert "not understood" in sim(*base, path, "--drafter", "oracle", code=2)
     assert "usage" in sim(code=2)
 
 
@@ -90,6 +114,8 @@ def main():
             for r in recordings():
                 f.write(json.dumps(r) + "\n")
         check_replay(path)
+        check_drafters(path)
+        check_page(path)
         check_curve(path, folder)
         check_refusals(path, folder)
         check_vocabulary(folder)
