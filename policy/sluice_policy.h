@@ -32,6 +32,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#ifdef __GNUC__
+#pragma GCC visibility push(default) /* all of a shared library's symbols are here */
+#endif
 
 /* Declared limits. */
 enum {
@@ -486,6 +489,9 @@ typedef struct slp_replay_report {
  * what came before. */
 slp_status slp_replay(const char *text, size_t size, slp_replay_report *report, slp_error *err);
 
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif
