@@ -25,7 +25,7 @@ static int8_t odd(uint32_t half) {
 /* Scales of two 16s each, in the nibbles of eight bytes. */
 static void nibble_scales(sl__grid_block *out, const uint8_t *bytes) {
     for (int32_t i = 0; i < 16; i++)
-        out->scale[i] = odd(bytes[i / 2] >> 4 * (i % 2) & 15u);
+        out->scale[i] = odd((uint32_t)bytes[i / 2] >> 4 * (i % 2) & 15u);
 }
 
 /* Signs and scale of 32 numbers in one word. */
@@ -61,7 +61,7 @@ static void decode_iq2_xs(sl__grid_block *out, const uint8_t *block) {
 
 static void decode_iq2_s(sl__grid_block *out, const uint8_t *block) {
     for (int32_t i = 0; i < 32; i++) {
-        const uint32_t high = block[66 + i / 4] >> 2 * (i % 4) & 3u;
+        const uint32_t high = (uint32_t)block[66 + i / 4] >> 2 * (i % 4) & 3u;
         out->magnitudes[i] = sl__grid_iq2_s[block[2 + i] | high << 8];
         out->signs[i] = block[34 + i];
     }
@@ -87,7 +87,7 @@ static void decode_iq3_s(sl__grid_block *out, const uint8_t *block) {
         out->signs[i] = block[74 + i];
     }
     for (int32_t i = 0; i < 16; i++)
-        out->scale[i] = odd(block[106 + i / 4] >> 4 * (i / 2 % 2) & 15u);
+        out->scale[i] = odd((uint32_t)block[106 + i / 4] >> 4 * (i / 2 % 2) & 15u);
 }
 
 void sl__grid_block_decode(sl__format format, sl__grid_block *out, const uint8_t *block) {

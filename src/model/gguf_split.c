@@ -16,9 +16,11 @@
 #include "base/base.h"
 #include "model/gguf_private.h"
 
+enum { ENDING_SIZE = 40 };
+
 /* The end of a part's path; no counts from 0, names from 1. */
-static void part_ending(char out[32], int32_t no, int32_t count) {
-    (void)snprintf(out, 32, "-%05d-of-%05d.gguf", no + 1, count);
+static void part_ending(char out[ENDING_SIZE], int32_t no, int32_t count) {
+    (void)snprintf(out, ENDING_SIZE, "-%05d-of-%05d.gguf", no + 1, count);
 }
 
 const sl__gguf *sl__gguf_part(const sl__gguf *g, int32_t i) {
@@ -52,7 +54,7 @@ sl_status sl__gguf_lock(const sl__gguf *g, sl_error *err) {
 
 /* The length of the path before the ending that the first part must have. */
 static sl_status find_stem(const sl__gguf *g, int32_t count, int32_t *stem, sl_error *err) {
-    char ending[32];
+    char ending[ENDING_SIZE];
     int32_t no = 0;
     part_ending(ending, 0, count);
     const sl_status status = sl__gguf_i32(g, "split.no", 0, SL_GGUF_PARTS_MAX, &no, err);
@@ -73,7 +75,7 @@ static sl_status find_stem(const sl__gguf *g, int32_t count, int32_t *stem, sl_e
 
 static sl_status open_part(sl__gguf *part, const sl__gguf *first, int32_t stem, int32_t no,
                            int32_t count, bool copy, sl_error *err) {
-    char ending[32];
+    char ending[ENDING_SIZE];
     part_ending(ending, no, count);
     const size_t size = (size_t)stem + sizeof ending;
     char *path = malloc(size);
