@@ -5,6 +5,7 @@
 #   make test         build, then the suite; make test-full adds the long grids
 #   make format       reformat every C file; make format-check only looks
 #   make layers       who may include whom;  make tidy  clang-tidy
+#   make coverage     the suite again, counting: which lines of which file it runs
 #   make clean        remove build/
 #
 # A missing package is named and installed where apt-get is (tools/setup.sh).
@@ -18,7 +19,7 @@ C_FILES = git ls-files '*.c' '*.h'
 # The make that CMake starts has jobs of its own.
 CMAKE = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL cmake
 
-.PHONY: all everything configure run test test-full format format-check tidy layers clean
+.PHONY: all everything configure run test test-full format format-check tidy layers coverage clean
 all: configure
 	@$(CMAKE) --build $(BUILD) --target sluice --parallel $(JOBS)
 
@@ -50,6 +51,14 @@ tidy: configure
 
 layers:
 	python3 tests/layers.py
+
+coverage:
+	@tools/setup.sh build
+	@$(CMAKE) --preset coverage > /dev/null
+	@$(CMAKE) --build build/coverage --parallel $(JOBS)
+	find build/coverage -name '*.gcda' -delete
+	-ctest --test-dir build/coverage --output-on-failure -LE full
+	@tools/coverage.py build/coverage
 
 clean:
 	rm -rf build

@@ -471,7 +471,13 @@ static void tell_tables(void) {
                       usable ? "runs" : "skipped, not on this CPU");
 }
 
+/* The one table that SL_TEST_ISA asks for, or NULL: all, and the best where a test names none. */
+static const char *forced_table(void) {
+    return getenv("SL_TEST_ISA");
+}
+
 const char *world_table(int32_t n) {
+    if (forced_table()) return n == 0 ? forced_table() : NULL;
     static bool told;
     const char *name, *found = NULL;
     int usable;
@@ -485,7 +491,8 @@ const char *world_table(int32_t n) {
 sl_model *world_open(const char *path, const char *isa, sl_weight_layout layout) {
     sl_model *model;
     sl_error err = {0};
-    const sl_model_params params = {.isa = isa, .layout = layout, .threads = 1};
+    const sl_model_params params = {
+        .isa = isa ? isa : forced_table(), .layout = layout, .threads = 1};
     CHECK_CASE(sl_model_open(&model, path, &params, &err) == SL_OK, "%s: %s", path, err.text);
     return model;
 }

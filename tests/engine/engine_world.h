@@ -86,7 +86,7 @@ const char *world_f32_model(void);
  * which of them the CPU lacks is printed once. */
 const char *world_table(int32_t i);
 
-/* Open or fail the test. isa NULL: the best. */
+/* Open or fail the test. isa NULL: the best, or the one SL_TEST_ISA names. */
 sl_model *world_open(const char *path, const char *isa, sl_weight_layout layout);
 sl_session *world_session(const sl_model *model, int32_t context, int32_t threads, int32_t batch,
                           sl_kv_type k_type, sl_kv_type v_type);
