@@ -29,6 +29,7 @@ extern const cli_command cli_cmd_tokenize;
 extern const cli_command cli_cmd_logits;
 extern const cli_command cli_cmd_perplexity;
 extern const cli_command cli_cmd_synth;
+extern const cli_command cli_cmd_expand;
 extern const cli_command cli_cmd_bench;
 
 #endif

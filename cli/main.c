@@ -8,8 +8,8 @@
 #include "sluice/status.h"
 
 static const cli_command *const commands[] = {
-    &cli_cmd_run,    &cli_cmd_chat,       &cli_cmd_info,  &cli_cmd_tokenize,
-    &cli_cmd_logits, &cli_cmd_perplexity, &cli_cmd_synth, &cli_cmd_bench,
+    &cli_cmd_run,        &cli_cmd_chat,  &cli_cmd_info,   &cli_cmd_tokenize, &cli_cmd_logits,
+    &cli_cmd_perplexity, &cli_cmd_synth, &cli_cmd_expand, &cli_cmd_bench,
 };
 
 static void print_usage(FILE *to) {

@@ -100,6 +100,15 @@ void sl__gguf_put_element(sl__gguf_writer *w, const char *bytes, size_t n) {
     put_string(w, bytes, n);
 }
 
+/* Records lie one after the other, the tensors' after the keys'. */
+void sl__gguf_put_copy(sl__gguf_writer *w, const sl__gguf *g, int32_t i) {
+    SL_ASSERT(w->n_tensors == 0 && i >= 0 && i < g->n_keys && g->n_tensors > 0);
+    const uint64_t at = g->keys[i].at;
+    const uint64_t end = i + 1 < g->n_keys ? g->keys[i + 1].at : g->tensors[0].record_at;
+    put(w, g->bytes + at, (size_t)(end - at));
+    w->n_keys++;
+}
+
 /* ---- tensors ---- */
 
 uint64_t sl__gguf_put_tensor(sl__gguf_writer *w, const char *name, sl__tensor_type type,

@@ -43,6 +43,9 @@ void sl__gguf_put_i32s(sl__gguf_writer *w, const char *key, const int32_t *value
 void sl__gguf_put_strs(sl__gguf_writer *w, const char *key, uint64_t n);
 void sl__gguf_put_element(sl__gguf_writer *w, const char *bytes, size_t n);
 
+/* Key i of another file, as it is there. */
+void sl__gguf_put_copy(sl__gguf_writer *w, const sl__gguf *g, int32_t i);
+
 /* Declare a tensor; returns the aligned offset of its data, counted from data_at.
  * Preconditions, asserted: 1 <= n_dims <= 4, ne[0] a multiple of the type's block. */
 uint64_t sl__gguf_put_tensor(sl__gguf_writer *w, const char *name, sl__tensor_type type,

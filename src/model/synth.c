@@ -14,19 +14,16 @@
  * chunk starts at a random block of the pool, so that no two experts are the same. */
 #include "sluice/synth.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
 
 #include "base/base.h"
 #include "base/rng.h"
+#include "model/file_writer.h"
 #include "model/gguf_write.h"
 #include "model/synth_fill.h"
 #include "model/synth_shapes.h"
@@ -67,10 +64,7 @@ typedef struct synth {
     size_t n_plans;
     size_t plans_max;
     unsigned char *pool; /* [POOL_BYTES] */
-    char *partial;       /* path while writing */
-    int fd;
-    uint64_t done;
-    uint64_t total;
+    sl__file_writer file;
 } synth;
 
 /* ---- vocabulary ----
@@ -260,9 +254,7 @@ static sl_status build_header(synth *s) {
     if (status != SL_OK) return status;
     put_special_keys(s);
     if ((status = plan_tensors(s)) != SL_OK) return status;
-    if ((status = sl__gguf_writer_finish(&s->header, s->err)) != SL_OK) return status;
-    s->total = s->header.data_at + s->header.data_size;
-    return SL_OK;
+    return sl__gguf_writer_finish(&s->header, s->err);
 }
 
 /* ---- random blocks ---- */
@@ -278,29 +270,6 @@ static void fill_pool(synth *s, size_t index, size_t size) {
 }
 
 /* ---- writing ---- */
-
-static sl_status write_at(synth *s, const unsigned char *bytes, size_t n, uint64_t at) {
-    while (n > 0) {
-        const ssize_t written = pwrite(s->fd, bytes, n, (off_t)at);
-        if (written < 0 && errno == EINTR) continue;
-        if (written <= 0)
-            return sl__fail(s->err, SL_E_IO, at, "%s: %s", s->partial,
-                            written < 0 ? strerror(errno) : "nothing written");
-        bytes += written;
-        n -= (size_t)written;
-        at += (uint64_t)written;
-        s->done += (uint64_t)written;
-    }
-    return SL_OK;
-}
-
-static sl_status report(const synth *s) {
-    if (s->params->progress && s->params->progress(s->params->user, s->done, s->total) != 0)
-        return sl__fail(s->err, SL_E_ARG, SL_NOWHERE,
-                        "stopped by the caller after %" PRIu64 " of %" PRIu64 " bytes", s->done,
-                        s->total);
-    return SL_OK;
-}
 
 /* A tensor no larger than the pool is its start; a larger one is made of chunks of whole
  * blocks from random places of it. */
@@ -319,53 +288,22 @@ static sl_status write_tensor(synth *s, size_t index) {
         const uint64_t starts = (pool - n) / block + 1;
         const uint64_t random = sl__random_u64(s->params->seed ^ UINT64_MAX, index, chunk);
         const size_t from = whole ? (size_t)at : (size_t)(random % starts) * block;
-        sl_status status = write_at(s, s->pool + from, n, s->header.data_at + p->offset + at);
+        const sl_status status =
+            sl__file_write(&s->file, s->pool + from, n, s->header.data_at + p->offset + at);
         if (status != SL_OK) return status;
-        if ((status = report(s)) != SL_OK) return status;
         at += n;
     }
     return SL_OK;
 }
 
-static sl_status check_room(const synth *s) {
-    struct statvfs fs;
-    if (fstatvfs(s->fd, &fs) != 0)
-        return sl__fail(s->err, SL_E_IO, SL_NOWHERE, "%s: %s", s->partial, strerror(errno));
-    const uint64_t room = (uint64_t)fs.f_bavail * fs.f_frsize;
-    if (room < s->total)
-        return sl__fail(s->err, SL_E_IO, SL_NOWHERE,
-                        "%s: the file needs %.2f GiB, the file system has %.2f GiB free",
-                        s->partial, (double)s->total / 0x1p30, (double)room / 0x1p30);
-    return SL_OK;
-}
-
 static sl_status write_file(synth *s, const char *path) {
-    sl_status status;
-    const size_t size = strlen(path) + 32;
-    s->partial = malloc(size);
-    if (!s->partial) return sl__fail(s->err, SL_E_NOMEM, SL_NOWHERE, "out of memory");
-    (void)snprintf(s->partial, size, "%s.%ld.partial", path, (long)getpid());
-    s->fd = open(s->partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (s->fd < 0)
-        return sl__fail(s->err, SL_E_IO, SL_NOWHERE, "%s: %s", s->partial, strerror(errno));
-
-    if ((status = check_room(s)) != SL_OK) goto fail;
-    if ((status = report(s)) != SL_OK) goto fail;
-    status = write_at(s, s->header.bytes, s->header.size, 0);
+    sl_status status = sl__file_open(&s->file, path, s->header.data_at + s->header.data_size,
+                                     s->params->progress, s->params->user, s->err);
+    if (status == SL_OK) status = sl__file_write(&s->file, s->header.bytes, s->header.size, 0);
     for (size_t i = 0; i < s->n_plans && status == SL_OK; i++)
         status = write_tensor(s, i);
-    if (status != SL_OK) goto fail;
-    if (close(s->fd) != 0 || rename(s->partial, path) != 0) {
-        s->fd = -1;
-        status = sl__fail(s->err, SL_E_IO, SL_NOWHERE, "%s: %s", path, strerror(errno));
-        goto fail;
-    }
-    s->fd = -1;
-    return SL_OK;
-
-fail:
-    if (s->fd >= 0) (void)close(s->fd);
-    (void)unlink(s->partial);
+    if (status == SL_OK) status = sl__file_commit(&s->file);
+    sl__file_abandon(&s->file);
     return status;
 }
 
@@ -401,14 +339,12 @@ sl_status sl_synth_write(const char *path, const sl_synth_params *params, sl_err
                .shape = sl__synth_shape_at(like),
                .type = sl__synth_type_at(type),
                .facts = sl__synth_shape_at(like)->facts,
-               .err = err,
-               .fd = -1};
+               .err = err};
     if (params->layers > 0) s.facts.layers = params->layers;
     s.facts.dense_layers = sl__min_i32(s.facts.dense_layers, s.facts.layers);
     sl__gguf_writer_init(&s.header);
     sl_status status = build_header(&s);
     if (status == SL_OK) status = write_file(&s, path);
-    free(s.partial);
     free(s.pool);
     free(s.plans);
     sl__gguf_writer_fini(&s.header);

@@ -62,7 +62,7 @@ def test_help_and_version_work_everywhere():
     code, out, err = sluice("--help")
     assert code == 0 and err == ""
     commands = [line.split()[0] for line in out.decode().splitlines() if line.startswith("  ")]
-    assert {"run", "chat", "info", "tokenize", "logits", "perplexity", "synth", "bench"} <= set(commands), commands
+    assert {"run", "chat", "info", "tokenize", "logits", "perplexity", "synth", "expand", "bench"} <= set(commands), commands
     version = sluice("--version")
     assert version[0] == 0 and version[1].startswith(b"sluice ")
     for command in commands:
@@ -177,6 +177,20 @@ def test_names_of_synthetic_models_are_listed():
           "no/folder")
 
 
+def test_what_cannot_be_expanded_is_said():
+    def expand(*args):
+        return ["expand", *args, "-o", path("big.gguf")]
+
+    fails(2, expand("--like", "gpt-2"), "--like gpt-2: expected ", "qwen3-30b-a3b")
+    fails(2, expand("--like", "olmoe-1b-7b", "--type", "q4_0"), "--type q4_0: expected keep")
+    fails(2, expand("--like", "olmoe-1b-7b", "--layers", "5"), "layers: 5 cannot hold", "6")
+    fails(2, expand("--like", "gpt-oss-20b"), "width: 2880 cannot hold")
+    fails(2, expand("--like", "deepseek-moe-16b"), "shared experts")
+    fails(1, expand("--like", "tiny", path("none.gguf")), "none.gguf: No such file")
+    fails(1, expand("--like", "qwen3-30b-a3b", "--layers", "1000"), "the file needs ", "free")
+    assert not os.path.exists(path("big.gguf"))
+
+
 def test_missing_and_unwanted_values_are_said():
     fails(2, ["run", "-p"], "-p: expected TEXT")
     fails(2, ["run", "-p", "x", "-n"], "-n: expected N")
@@ -193,6 +207,8 @@ def test_options_that_contradict_each_other_are_refused():
     fails(2, ["synth", "--type", "q8_0", "-o", "x"], "--like: expected")
     fails(2, ["synth", "--like", "olmoe-1b-7b", "-o", "x"], "--type: expected")
     fails(2, ["synth", "--like", "olmoe-1b-7b", "--type", "q8_0"], "-o: expected")
+    fails(2, ["expand", "-o", "x"], "--like: expected")
+    fails(2, ["expand", "--like", "olmoe-1b-7b"], "-o: expected")
     fails(2, ["logits", "--ids", "x"], "-o: expected a file")
     fails(2, ["logits", "-o", "x"], "--ids: expected a file")
 
