@@ -4,7 +4,7 @@
     quantize.py IN.gguf OUT.gguf TYPE
 
 TYPE is one of llama.cpp's mixes, in lower case (q4_k_m, iq4_xs, mxfp4_moe, ...). Quantised input is
-dequantised first. The 2-bit I-quants want an importance matrix: they get one of ones.
+dequantised first. The smaller I-quants want an importance matrix: they get one of ones.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ FILE_TYPES = {
     "bf16": 32,
     "mxfp4_moe": 38,
 }
-NEED_IMPORTANCE = {"iq2_xxs", "iq2_xs", "iq2_s", "iq2_m"}
+NEED_IMPORTANCE = {"iq2_xxs", "iq2_xs", "iq2_s", "iq2_m", "iq3_xxs"}
 
 
 def importance_of_ones(source: Path) -> tuple[ctypes.Array, list[np.ndarray]]:
