@@ -307,9 +307,10 @@ static int run(const cli_command *self, int argc, char **argv) {
     if (code != CLI_OK) return code;
     code = open_chat(&c, history_path);
     if (code == CLI_OK) {
+        const sl_model_facts *f = sl_model_facts_of(c.model);
         if (cli_editor_is_interactive(c.editor))
             (void)fprintf(stderr, "%s, %d tokens of context. /help lists commands, Ctrl-D quits.\n",
-                          sl_model_facts_of(c.model)->name, (int)sl_session_context(c.session));
+                          f->name[0] ? f->name : f->arch, (int)sl_session_context(c.session));
         code = converse(&c);
     }
     cli_editor_close(&c.editor);

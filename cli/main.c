@@ -1,4 +1,5 @@
 /* main.c - find the subcommand. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,7 +40,10 @@ static void complain_unknown(const char *name) {
         cli_complain("unknown command '%s'; 'sluice --help' lists what there is", name);
 }
 
-int main(int argc, char **argv) {
+/* `sluice help COMMAND` is `sluice COMMAND --help`. */
+static int run_help(int argc, char **argv);
+
+static int dispatch(int argc, char **argv) {
     if (argc < 2) {
         print_usage(stderr);
         return CLI_USAGE;
@@ -48,6 +52,7 @@ int main(int argc, char **argv) {
         print_usage(stdout);
         return CLI_OK;
     }
+    if (strcmp(argv[1], "help") == 0) return run_help(argc, argv);
     if (strcmp(argv[1], "--version") == 0) {
         (void)printf("sluice %s\n", sl_version());
         return CLI_OK;
@@ -57,4 +62,24 @@ int main(int argc, char **argv) {
             return commands[i]->run(commands[i], argc - 1, argv + 1);
     complain_unknown(argv[1]);
     return CLI_USAGE;
+}
+
+static int run_help(int argc, char **argv) {
+    char *command_help[] = {argv[0], argc > 2 ? argv[2] : "--help", "--help", NULL};
+    if (argc <= 3) return dispatch(argc, command_help);
+    cli_complain("help: expected one command after it, found '%s'", argv[3]);
+    return CLI_USAGE;
+}
+
+/* Results that could not be written are no success; a reader that left is none of ours. */
+static int flush_results(int code) {
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout)) return code;
+    if (errno == EPIPE) return code;
+    cli_complain("standard output: %s", errno ? strerror(errno) : "write error");
+    return code == CLI_OK ? CLI_FAILED : code;
+}
+
+int main(int argc, char **argv) {
+    return flush_results(dispatch(argc, argv));
 }

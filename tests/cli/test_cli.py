@@ -71,6 +71,10 @@ def test_help_and_version_work_everywhere():
         assert out.decode().startswith(f"usage: sluice {command} "), command
         assert max(map(len, out.decode().splitlines())) <= 100, command
         assert sluice(command, "--version") == version, command
+        assert sluice("help", command) == (code, out, err), command
+    assert sluice("help") == sluice("--help")
+    fails(2, ["help", "rnu"], "did you mean 'run'?")
+    fails(2, ["help", "run", "now"], "'now'")
 
 
 def test_help_names_every_promised_option():
@@ -495,6 +499,13 @@ def test_a_full_disk_is_an_error():
                               stderr=subprocess.PIPE, timeout=60, check=False)
     assert done.returncode == 1
     one_line(done.stderr.decode(), "standard output: No space left")
+    for args in (["info"], ["info", "--json"], ["tokenize", "-p", "x"], ["--help"], ["--version"],
+                 ["run", "--help"], ["perplexity", "-c", "4", "-p", STORY]):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([SLUICE, *args], stdout=full, stdin=subprocess.DEVNULL,
+                                  stderr=subprocess.PIPE, timeout=60, check=False)
+        assert done.returncode == 1, args
+        one_line(done.stderr.decode(), "standard output: ")  # the reason, unless found midway
     code, _, err = sluice("run", "-p", "x", "-n", "1", "-q", "--stats-json", "/dev/full")
     assert code == 1
     one_line(err, "/dev/full")
