@@ -19,6 +19,10 @@ static const double shift_keep = 0.97;       /* of the shift's evidence, per tri
 static const double shifted_weight = 10;     /* of the shifted pool in a kind's own chance    */
 static const float own_keep = 1 - 1 / 25.0f; /* of a kind's own evidence, per trial        */
 
+/* Of a paid drafter's next token, before anything was seen: half a chance would never be
+ * tried. */
+static const double mean_built_in = 0.7, mean_weight = 4;
+
 /* How far below its mean an uncertain chance is taken, in standard deviations. An argmax
  * over estimates favours the overestimated: without this the gain is 3% smaller, and the
  * worst requests lose most. */
@@ -70,9 +74,8 @@ static double square_root(double x) {
     return r;
 }
 
-static double pooled(const slp__ledger *l, int32_t depth) {
-    const int32_t kind = l->node_class[depth];
-    const slp__cell *c = &l->pool.cell[l->drafter][kind][depth_bucket(depth)];
+static double pooled(const slp__ledger *l, int32_t drafter, int32_t kind, int32_t depth) {
+    const slp__cell *c = &l->pool.cell[drafter][kind][depth_bucket(depth)];
     const double p = ((double)c->hits + built_in_weight * built_in(kind)) /
                      ((double)c->trials + built_in_weight);
     return p < 0.01 ? 0.01 : p > 0.995 ? 0.995 : p;
@@ -85,9 +88,9 @@ static double odds_shift(const slp__shift *s) {
            ((s->misses_expected + half) / (s->misses + half));
 }
 
-double slp__accept_chance(const slp__ledger *l, int32_t depth) {
-    const slp__cell *c = &l->mine.cell[l->drafter][l->node_class[depth]][depth_bucket(depth)];
-    const double pool = pooled(l, depth);
+double slp__accept_chance(const slp__ledger *l, int32_t drafter, int32_t kind, int32_t depth) {
+    const slp__cell *c = &l->mine.cell[drafter][kind][depth_bucket(depth)];
+    const double pool = pooled(l, drafter, kind, depth);
     const double odds = pool / (1 - pool) * odds_shift(&l->shift);
     const double shifted = odds / (1 + odds);
     const double trials = (double)c->trials + shifted_weight;
@@ -96,11 +99,23 @@ double slp__accept_chance(const slp__ledger *l, int32_t depth) {
     return chance > 0 ? chance : 0;
 }
 
+double slp__accept_mean(const slp__ledger *l, int32_t drafter, int32_t depth) {
+    const int32_t bucket = depth_bucket(depth);
+    double hits = mean_weight * mean_built_in, trials = mean_weight;
+    for (int32_t kind = 0; kind < SLP__CLASSES; kind++) {
+        const slp__cell *pool = &l->pool.cell[drafter][kind][bucket];
+        const slp__cell *mine = &l->mine.cell[drafter][kind][bucket];
+        hits += (double)pool->hits + (double)mine->hits;
+        trials += (double)pool->trials + (double)mine->trials;
+    }
+    return hits / trials;
+}
+
 /* ---- evidence ------------------------------------------------------------------------ */
 
-void slp__accept_learn(slp__ledger *l, int32_t depth, int right) {
-    slp__cell *c = &l->mine.cell[l->drafter][l->node_class[depth]][depth_bucket(depth)];
-    const double expected = pooled(l, depth);
+void slp__accept_learn(slp__ledger *l, int32_t drafter, int32_t kind, int32_t depth, int right) {
+    slp__cell *c = &l->mine.cell[drafter][kind][depth_bucket(depth)];
+    const double expected = pooled(l, drafter, kind, depth);
     slp__shift *s = &l->shift;
     s->hits = s->hits * shift_keep + (right ? 1 : 0);
     s->misses = s->misses * shift_keep + (right ? 0 : 1);

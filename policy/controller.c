@@ -25,7 +25,7 @@ static const slp__policy policies[SLP_POLICIES] = {
     {"off", off_init, NULL, NULL},
     {"static", static_init, NULL, NULL},
     {"cascade", slp__cascade_init, slp__cascade_observe, NULL},
-    {"ledger", slp__ledger_init, slp__ledger_observe, slp__ledger_draft},
+    {"ledger", slp__ledger_init, slp__ledger_observe, slp__ledger_offers},
 };
 
 /* Where nothing may be drafted there is nothing to decide. */
@@ -94,14 +94,48 @@ slp_plan slp_next(const slp_controller *ctl) {
     return ctl->plan;
 }
 
-slp_plan slp_plan_draft(slp_controller *ctl, const slp_draft *draft) {
-    static const slp_draft none = {NULL, 0, 0};
+static int offer_is_sound(const slp_offer *o, const slp_plan *plan) {
+    const slp_draft *d = &o->draft;
+    return d->n_nodes >= 0 && d->n_nodes <= plan->propose && (d->n_nodes == 0 || d->nodes) &&
+           d->drafter >= 0 && d->drafter < SLP_DRAFTERS_MAX &&
+           (!o->paid || (o->behind >= 0 && (o->made || d->n_nodes == 0)));
+}
+
+/* The first draft that is not empty; a paid one is made when its turn comes. */
+static void take_first(const slp_plan *plan, const slp_offer *offers, int32_t n,
+                       slp_choice *choice) {
+    for (int32_t i = 0; i < n; i++) {
+        const int to_be_made = offers[i].paid && !offers[i].made && plan->propose > 0;
+        if (offers[i].draft.n_nodes == 0 && !to_be_made) continue;
+        choice->offer = i;
+        choice->ask = to_be_made ? plan->propose : 0;
+        return;
+    }
+}
+
+slp_plan slp_plan_offers(slp_controller *ctl, const slp_offer *offers, int32_t n,
+                         slp_choice *choice) {
+    slp_offer sound[SLP_DRAFTERS_MAX];
     const slp__policy *policy = policy_of(&ctl->cfg);
-    if (!draft || draft->n_nodes < 0 || draft->n_nodes > ctl->plan.propose || draft->drafter < 0 ||
-        draft->drafter >= SLP_DRAFTERS_MAX || !draft->nodes)
-        draft = &none;
-    if (policy->draft) policy->draft(ctl, draft);
+    memset(sound, 0, sizeof(sound));
+    choice->offer = choice->ask = 0;
+    if (!offers || n < 1 || n > SLP_DRAFTERS_MAX) n = 0;
+    for (int32_t i = 0; i < n; i++)
+        if (offer_is_sound(&offers[i], &ctl->plan)) sound[i] = offers[i];
+    if (n == 0) n = 1;
+    if (policy->offers)
+        policy->offers(ctl, sound, n, choice);
+    else
+        take_first(&ctl->plan, sound, n, choice);
     return ctl->plan;
+}
+
+slp_plan slp_plan_draft(slp_controller *ctl, const slp_draft *draft) {
+    slp_choice only;
+    slp_offer offer;
+    memset(&offer, 0, sizeof(offer));
+    if (draft) offer.draft = *draft;
+    return slp_plan_offers(ctl, &offer, 1, &only);
 }
 
 /* ---- steps --------------------------------------------------------------- */

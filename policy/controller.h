@@ -73,11 +73,21 @@ typedef struct slp__cost {
     float passes[SLP__ROWS + 1];     /* how many stand behind it       */
 } slp__cost;
 
+/* What is known of a drafter whose drafts take time, in plain iterations; see sources.c. */
+typedef struct slp__paid {
+    double token_time; /* of one drafted token                                     */
+    double row_time;   /* of one token to catch up with                            */
+    double tokens;     /* of a draft, on average                                   */
+    double worth[2];   /* what a draft gained over the others: [1] where they promised
+                          something, [0] where not                                 */
+} slp__paid;
+
 struct slp_prior {
     uint32_t magic, version;
     double plain_ns; /* of the latest request, 0 = unknown */
     slp__accept accept;
     slp__cost cost;
+    slp__paid paid[SLP_DRAFTERS_MAX];
 };
 
 typedef struct slp__ledger {
@@ -96,6 +106,13 @@ typedef struct slp__ledger {
     int32_t drafter, n_nodes;
     uint8_t node_class[SLP_DRAFT_TOKENS_MAX];
     double expected_ratio; /* of the planned pass                       */
+    double gain;           /* of the planned pass, in tokens of plain decoding */
+
+    slp__paid paid[SLP_DRAFTERS_MAX];
+    int32_t asked_for;     /* the offer whose draft is being made, or -1      */
+    double paid_ns;        /* spent on drafts of this iteration, so far       */
+    double paid_before_ns; /* the same of the iteration before, for its trace */
+    double spent_ns;       /* on drafts made to find out what they are worth  */
 } slp__ledger;
 
 struct slp_controller {
@@ -118,15 +135,16 @@ typedef struct slp__policy {
     /* step is valid for ctl->plan and its times are clamped; total_ns > 0. NULL if
      * the plan never changes. */
     void (*observe)(slp_controller *ctl, const slp_step *step, double total_ns);
-    /* A draft of 1 .. plan.propose nodes arrived. NULL if it changes nothing. */
-    void (*draft)(slp_controller *ctl, const slp_draft *draft);
+    /* Sound offers [n], at least one. NULL: the first draft that is not empty. */
+    void (*offers)(slp_controller *ctl, const slp_offer *offers, int32_t n, slp_choice *choice);
 } slp__policy;
 
 void slp__cascade_init(slp_controller *ctl);
 void slp__cascade_observe(slp_controller *ctl, const slp_step *step, double total_ns);
 
 void slp__ledger_init(slp_controller *ctl);
-void slp__ledger_draft(slp_controller *ctl, const slp_draft *draft);
+void slp__ledger_offers(slp_controller *ctl, const slp_offer *offers, int32_t n,
+                        slp_choice *choice);
 void slp__ledger_observe(slp_controller *ctl, const slp_step *step, double total_ns);
 void slp__ledger_plain(slp_controller *ctl, double ns); /* a first guess at t_plain */
 

@@ -13,7 +13,8 @@
  *     being the longer of measured and expected;
  *     limit = e * (time elapsed + 100 t_plain). Only those K compete in 3 for which
  *         loss + (ratio(K + 1) - 1) * t_plain <= limit,
- *     which is the loss should nothing be accepted.
+ *     which is the loss should nothing be accepted. Time spent on a draft that had to be
+ *     paid for is loss from the moment it is spent (sources.c says when that may be).
  *  5. Observe: nodes that were held against what came out teach acceptance.c, a pass with
  *     K > 0 teaches cost.c and moves the loss, one with K = 0 is a new sample of t_plain.
  *
@@ -44,6 +45,9 @@ static void plan_next(slp_controller *ctl) {
 
 void slp__ledger_init(slp_controller *ctl) {
     slp__cost_init(&ctl->u.ledger.cost);
+    ctl->u.ledger.asked_for = -1;
+    for (int32_t d = 0; d < SLP_DRAFTERS_MAX; d++)
+        slp__paid_init(&ctl->u.ledger.paid[d]);
     plan_next(ctl);
 }
 
@@ -54,6 +58,11 @@ static double loss_max(const slp_controller *ctl) {
     return e * (ctl->u.ledger.elapsed_ns + grace_tokens * ctl->stats.plain_ns);
 }
 
+double slp__ledger_room(const slp_controller *ctl) {
+    const slp_stats *s = &ctl->stats;
+    return (loss_max(ctl) - s->loss_ns - ctl->u.ledger.paid_ns) / s->plain_ns;
+}
+
 /* Rules 2 to 4. */
 static void choose(slp_controller *ctl) {
     slp__ledger *l = &ctl->u.ledger;
@@ -61,14 +70,14 @@ static void choose(slp_controller *ctl) {
     double ratio[SLP__ROWS + 1];
     slp__cost_curve(&l->cost, l->n_nodes + 1, ratio);
     s->loss_max_ns = loss_max(ctl);
-    const double room = (s->loss_max_ns - s->loss_ns) / s->plain_ns;
+    const double room = slp__ledger_room(ctl);
     double survival = 1, tokens = 1, best = 0, best_allowed = 0;
     int32_t k = 0, wanted = 0;
 
     s->expected_tokens = 1;
     for (int32_t i = 0; i < l->n_nodes; i++) {
         const double more = ratio[i + 2] - 1;
-        survival *= slp__accept_chance(l, i);
+        survival *= slp__accept_chance(l, l->drafter, l->node_class[i], i);
         tokens += survival;
         const double net = tokens - 1 - more;
         if (net > best) {
@@ -82,6 +91,7 @@ static void choose(slp_controller *ctl) {
         }
     }
     l->expected_ratio = ratio[k + 1];
+    l->gain = best_allowed;
     slp_reason reason = k == l->n_nodes ? SLP_REASON_ALL : SLP_REASON_WORTH;
     if (k == 0) reason = SLP_REASON_UNLIKELY;
     if (k < wanted) reason = SLP_REASON_LEDGER;
@@ -95,6 +105,7 @@ void slp__ledger_plan(slp_controller *ctl, int32_t drafter, const uint8_t *kinds
     l->drafter = drafter;
     l->n_nodes = n;
     l->expected_ratio = 1;
+    l->gain = 0;
     for (int32_t i = 0; i < n; i++)
         l->node_class[i] = kinds[i];
     if (ctl->plan.reason == SLP_REASON_ASK) {
@@ -107,13 +118,6 @@ void slp__ledger_plan(slp_controller *ctl, int32_t drafter, const uint8_t *kinds
     ctl->stats.expected_ns = l->expected_ratio * ctl->stats.plain_ns;
 }
 
-void slp__ledger_draft(slp_controller *ctl, const slp_draft *draft) {
-    uint8_t kinds[SLP_DRAFT_TOKENS_MAX];
-    for (int32_t i = 0; i < draft->n_nodes; i++)
-        kinds[i] = slp__node_class(&draft->nodes[i]);
-    slp__ledger_plan(ctl, draft->drafter, kinds, draft->n_nodes);
-}
-
 /* ---- what came of it ------------------------------------------------------------------ */
 
 /* Every node up to the first wrong one was held against a token that came out. */
@@ -122,7 +126,7 @@ static void learn_acceptance(slp__ledger *l, const slp_step *step) {
     const int32_t right = all ? step->drafted + step->shadow_matched : step->accepted;
     const int32_t compared = all ? step->drafted + step->shadow_compared : step->drafted;
     for (int32_t i = 0; i < compared && i <= right && i < l->n_nodes; i++)
-        slp__accept_learn(l, i, i < right);
+        slp__accept_learn(l, l->drafter, l->node_class[i], i, i < right);
 }
 
 static void add_plain_time(slp_controller *ctl, double ns) {
@@ -142,21 +146,27 @@ void slp__ledger_plain(slp_controller *ctl, double ns) {
 void slp__ledger_observe(slp_controller *ctl, const slp_step *step, double total_ns) {
     slp__ledger *l = &ctl->u.ledger;
     const double plain_ns = ctl->stats.plain_ns;
+    const double draft_ns = (double)step->draft_ns;
+    const double paid_ns = l->paid_ns < draft_ns ? l->paid_ns : draft_ns;
     if (!l->asked) l->n_nodes = 0;
     l->asked = 0;
+    l->paid_before_ns = paid_ns;
+    l->paid_ns = 0;
+    l->asked_for = -1;
     l->elapsed_ns += total_ns;
     l->plain_age++;
     learn_acceptance(l, step);
     if (step->drafted == 0) {
         add_plain_time(ctl, (double)step->pass_ns + (double)step->other_ns);
+        ctl->stats.loss_ns += paid_ns;
     } else {
         const int32_t rows = step->drafted + 1;
-        const double ratio = total_ns / plain_ns;
+        const double ratio = (total_ns - paid_ns) / plain_ns;
         slp__cost_learn(&l->cost, rows, ratio, l->expected_ratio);
         if (l->ran[rows] < UINT16_MAX) l->ran[rows]++;
         /* A pass that was shorter than usual was lucky: its usual time is what it costs. */
         const double charged = ratio > l->expected_ratio ? ratio : l->expected_ratio;
-        ctl->stats.loss_ns += (charged - step->emitted) * plain_ns;
+        ctl->stats.loss_ns += (charged - step->emitted) * plain_ns + paid_ns;
     }
     ctl->stats.loss_max_ns = loss_max(ctl);
     plan_next(ctl);

@@ -10,12 +10,15 @@
 /* The kind of a node, 0 .. SLP__CLASSES - 1. */
 uint8_t slp__node_class(const slp_draft_node *node);
 
-/* Chance that node `depth` (0 = the first) of the draft is right if those before it are,
- * lowered by what is not known about it. 0 .. 1. */
-double slp__accept_chance(const slp__ledger *l, int32_t depth);
+/* Chance that node `depth` (0 = the first) of a draft, of this kind, is right if those before
+ * it are, lowered by what is not known about it. 0 .. 1. */
+double slp__accept_chance(const slp__ledger *l, int32_t drafter, int32_t kind, int32_t depth);
 
-/* Node `depth` of the draft was held against what came out. */
-void slp__accept_learn(slp__ledger *l, int32_t depth, int right);
+/* The mean chance of this drafter's nodes at this depth, whatever their kind. */
+double slp__accept_mean(const slp__ledger *l, int32_t drafter, int32_t depth);
+
+/* A node was held against what came out. */
+void slp__accept_learn(slp__ledger *l, int32_t drafter, int32_t kind, int32_t depth, int right);
 
 /* Add what a request saw to what all saw. */
 void slp__accept_merge(slp__accept *all, const slp__accept *request);
@@ -41,5 +44,15 @@ void slp__cost_merge(slp__cost *all, const slp__cost *request, const uint16_t *r
 
 /* slp_plan_draft() of nodes whose kinds are known: what a trace records. */
 void slp__ledger_plan(slp_controller *ctl, int32_t drafter, const uint8_t *kinds, int32_t n);
+
+/* The loss could still grow by this much, in plain iterations. */
+double slp__ledger_room(const slp_controller *ctl);
+
+/* ---- drafters that take time (sources.c) --------------------------------- */
+
+void slp__paid_init(slp__paid *paid);
+
+/* Add to `all` what a request learnt. */
+void slp__paid_merge(slp__paid *all, const slp__paid *request);
 
 #endif /* SLUICE_POLICY_LEDGER_PARTS_H */

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define MAGIC 0x70726f73u /* "sorp" */
-#define VERSION 1u
+#define VERSION 2u
 
 size_t slp_prior_size(void) {
     return sizeof(slp_prior);
@@ -20,6 +20,8 @@ slp_prior *slp_prior_init(void *mem, size_t size) {
     prior->magic = MAGIC;
     prior->version = VERSION;
     slp__cost_init(&prior->cost);
+    for (int32_t d = 0; d < SLP_DRAFTERS_MAX; d++)
+        slp__paid_init(&prior->paid[d]);
     return prior;
 }
 
@@ -41,6 +43,13 @@ static int is_sound(const slp_prior *p) {
         if (!within((double)p->cost.passes[r], 0, 1e6) ||
             !within((double)p->cost.correction[r], -1e6, 1e6))
             return 0;
+    for (int32_t d = 0; d < SLP_DRAFTERS_MAX; d++) {
+        const slp__paid *paid = &p->paid[d];
+        if (!within(paid->token_time, 0, 1e6) || !within(paid->row_time, 0, 1e6) ||
+            !within(paid->tokens, 0, SLP_DRAFT_TOKENS_MAX) || !within(paid->worth[0], 0, 1e6) ||
+            !within(paid->worth[1], 0, 1e6))
+            return 0;
+    }
     return 1;
 }
 
@@ -58,6 +67,7 @@ void slp_controller_use(slp_controller *ctl, const slp_prior *prior) {
     slp__ledger *l = &ctl->u.ledger;
     l->pool = prior->accept;
     l->cost = prior->cost;
+    memcpy(l->paid, prior->paid, sizeof(l->paid));
     if (prior->plain_ns > 0) slp__ledger_plain(ctl, prior->plain_ns);
 }
 
@@ -66,5 +76,7 @@ void slp_prior_learn(slp_prior *prior, const slp_controller *ctl) {
     const slp__ledger *l = &ctl->u.ledger;
     slp__accept_merge(&prior->accept, &l->mine);
     slp__cost_merge(&prior->cost, &l->cost, l->ran);
+    for (int32_t d = 0; d < SLP_DRAFTERS_MAX; d++)
+        slp__paid_merge(&prior->paid[d], &l->paid[d]);
     if (ctl->stats.plain_ns > 0) prior->plain_ns = ctl->stats.plain_ns;
 }

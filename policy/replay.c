@@ -43,6 +43,7 @@ static slp_plan plan_again(slp_controller *ctl, const slp_trace_record *record) 
         return slp_next(ctl);
     for (; record->nodes[n] && n < ctl->cfg.draft_tokens_max; n++)
         kinds[n] = (uint8_t)(record->nodes[n] - 'A');
+    ctl->u.ledger.paid_ns = (double)record->paid_ns;
     slp__ledger_plan(ctl, record->drafter, kinds, n);
     return slp_next(ctl);
 }

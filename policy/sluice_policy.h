@@ -305,6 +305,43 @@ slp_plan slp_next(const slp_controller *ctl);
  * 0 .. propose, drafter unknown) counts as empty. O(n_nodes * rows ever verified). */
 slp_plan slp_plan_draft(slp_controller *ctl, const slp_draft *draft);
 
+/* What one of several drafters has to offer. */
+typedef struct slp_offer {
+    slp_draft draft; /* paid and not made yet: empty                                        */
+    int32_t paid;    /* 1: drafting takes time, so it waits until the policy asks for it; 0:
+                        the rest is not read                                                */
+    int32_t made;    /* 1: it was made in this iteration                                    */
+    int32_t behind;  /* tokens it had or has to catch up with before, >= 0                  */
+    uint64_t ns;     /* made: the time it took, catching up included                        */
+} slp_offer;
+
+typedef struct slp_choice {
+    int32_t offer; /* the one whose first plan.draft_tokens nodes to verify               */
+    int32_t ask;   /* 0, or: nothing is decided yet. Have that offer's draft made, of at most
+                      this many tokens, and show all offers again                         */
+} slp_choice;
+
+/* slp_plan_draft() for several drafters: offers [n], the preferred one first, each of another
+ * drafter. Ask again after each choice->ask. Ledger takes the draft that promises most, and
+ * asks for a paid one where that has lately been worth its time, or where the loss allows to
+ * find out (sources.c). The other policies take the first draft that is not empty, and ask
+ * for a paid one when its turn comes. n outside 1 .. SLP_DRAFTERS_MAX counts as one empty
+ * draft. */
+slp_plan slp_plan_offers(slp_controller *ctl, const slp_offer *offers, int32_t n,
+                         slp_choice *choice);
+
+/* While a paid draft is being made: 1 if one more token after its nodes [n], 1 .., is worth
+ * the time. The other policies always go on. */
+int32_t slp_draft_goes_on(const slp_controller *ctl, int32_t drafter, const slp_draft_node *nodes,
+                          int32_t n);
+
+/* After slp_observe() of the iteration: a draft that was not verified, held against what came
+ * out. compared nodes stand in places whose tokens are known and follow matched ones, 0 ..
+ * n_nodes; the first matched were right, compared - 1 .. compared. Teaches ledger about
+ * drafters it did not choose; everything else ignores it. */
+void slp_observe_draft(slp_controller *ctl, const slp_draft *draft, int32_t compared,
+                       int32_t matched);
+
 /* ---- what earlier requests taught -------------------------------------------- */
 
 /* Acceptance and cost as measured so far by requests under ledger: what a new request
@@ -438,7 +475,7 @@ slp_status slp_moespec_select(const float *probs, const float *weights, int32_t 
  * configuration, each line made of key=value fields in a fixed order. Numbers are
  * written and read without regard to the locale.
  *
- *     slp-trace 2 policy=cascade draft_tokens_max=7 ...
+ *     slp-trace 3 policy=cascade draft_tokens_max=7 ...
  *     i=0 k=0 phase=start reason=plain-unknown drafted=0 ... utility=- ... nodes=-
  *
  * The host formats a record after each accepted slp_observe() and writes the
@@ -452,6 +489,7 @@ typedef struct slp_trace_record {
     int32_t drafter;                      /* ledger: who drafted                          */
     char nodes[SLP_DRAFT_TOKENS_MAX + 1]; /* ledger: the draft, one letter per node for all the
                           policy knows of it (acceptance.c), terminated */
+    uint64_t paid_ns; /* ledger: of step.draft_ns, making drafts that were asked for   */
 } slp_trace_record;
 
 /* Write one line, NUL-terminated, without newline, to out[0 .. size); *length
@@ -481,7 +519,9 @@ typedef struct slp_replay_report {
     slp_plan replayed;  /* what the fresh controller decided there                      */
 } slp_replay_report;
 
-/* Feed a whole trace of a request that began without a prior (header line, record lines, '\n' or
+/* Feed a whole trace of a request that began without a prior and had one drafter (with several, a
+ * record names the one that was chosen, and what the others taught is not in it) (header line,
+ * record lines, '\n' or
  * "\r\n" between them, a final one or none) to a fresh controller of the recorded configuration and
  * compare K, phase and reason of every iteration; stops at the first difference.
  * SLP_OK whether they differ or not: report->mismatch tells. SLP_E_FORMAT or

@@ -48,7 +48,7 @@ slp_status slp_trace_format_header(char *out, size_t size, const slp_config *cfg
     slp__writer w = slp__writer_on(out, size);
     if (slp_config_check(cfg, NULL) != SLP_OK) return SLP_E_ARG;
 
-    slp__put_text(&w, "slp-trace 2");
+    slp__put_text(&w, "slp-trace 3");
     put_word(&w, "policy", slp_policy_name(cfg->policy));
     for (int i = 0; i < SLP__FIELDS; i++)
         put_field(&w, slp__fields[i].name, (uint64_t)slp__field_get(cfg, &slp__fields[i]));
@@ -103,6 +103,7 @@ slp_status slp_trace_format_record(char *out, size_t size, const slp_trace_recor
     put_field(&w, "shadow_compared", (uint64_t)s->shadow_compared);
     put_field(&w, "shadow_matched", (uint64_t)s->shadow_matched);
     put_field(&w, "drafter", (uint64_t)record->drafter);
+    put_field(&w, "paid_ns", record->paid_ns);
     put_word(&w, "nodes", record->nodes[0] ? record->nodes : "-");
     return finish(&w, length);
 }
@@ -116,6 +117,7 @@ slp_trace_record slp_trace_record_of(const slp_controller *ctl, const slp_plan *
     record.iteration = stats.iterations - 1;
     if (ctl->cfg.policy == SLP_POLICY_LEDGER && ctl->cfg.draft_tokens_max > 0) {
         record.drafter = ctl->u.ledger.drafter;
+        record.paid_ns = (uint64_t)ctl->u.ledger.paid_before_ns;
         for (int32_t i = 0; i < ctl->u.ledger.n_nodes; i++)
             record.nodes[i] = (char)(NODE_FIRST + ctl->u.ledger.node_class[i]);
     }
@@ -208,7 +210,7 @@ slp_status slp_trace_parse_header(const char *line, size_t length, slp_config *c
 
     slp__error_clear(err);
     slp_config_defaults(&parsed);
-    if ((status = expect(&r, "slp-trace 2", err)) != SLP_OK) return status;
+    if ((status = expect(&r, "slp-trace 3", err)) != SLP_OK) return status;
     if ((status = expect_key(&r, "policy", err)) != SLP_OK) return status;
     const int policy = take_word(&r, policy_name, SLP_POLICIES);
     if (policy < 0)
@@ -267,6 +269,7 @@ static slp_status parse_draft(slp__reader *r, slp_trace_record *p, slp_error *er
     if ((status = take_i32(r, "shadow_compared", &p->step.shadow_compared, err)) != SLP_OK ||
         (status = take_i32(r, "shadow_matched", &p->step.shadow_matched, err)) != SLP_OK ||
         (status = take_i32(r, "drafter", &p->drafter, err)) != SLP_OK ||
+        (status = take_u64(r, "paid_ns", UINT64_MAX, &p->paid_ns, err)) != SLP_OK ||
         (status = expect_key(r, "nodes", err)) != SLP_OK)
         return status;
     if (p->drafter >= SLP_DRAFTERS_MAX)

@@ -7,14 +7,14 @@
 #include <string.h>
 
 #define HEADER                                                                                     \
-    "slp-trace 2 policy=cascade draft_tokens_max=7 static_draft_tokens=0 loss_max_permille=10 "    \
+    "slp-trace 3 policy=cascade draft_tokens_max=7 static_draft_tokens=0 loss_max_permille=10 "    \
     "plain_iterations=4 plain_refresh_iterations=100 first_draft_tokens=1 trial_iterations=4 "     \
     "trials_max=4 trial_drafts_min=2 steady_permille=100 climb_step=1 set_iterations=16 "          \
     "off_growth=2 off_iterations_max=1024 disable_at_any_k=0"
 #define UP_TO_UTILITY                                                                              \
     "i=12 k=3 phase=test reason=up drafted=3 accepted=1 emitted=2 rows=4 experts=120 "             \
     "draft_ns=1500 pass_ns=2000000 other_ns=7 plain_ns=1000000 utility="
-#define NO_DRAFT " shadow_compared=0 shadow_matched=0 drafter=0 nodes=-"
+#define NO_DRAFT " shadow_compared=0 shadow_matched=0 drafter=0 paid_ns=0 nodes=-"
 #define RECORD UP_TO_UTILITY "0.999" NO_DRAFT
 
 static slp_trace_record example_record(void) {
@@ -24,7 +24,8 @@ static slp_trace_record example_record(void) {
                                      1000000,
                                      0.9992,
                                      0,
-                                     ""};
+                                     "",
+                                     0};
     return record;
 }
 
@@ -60,7 +61,8 @@ static void extreme_values_come_back_as_they_were_and_fit_the_line(void **state)
                              UINT64_MAX - 3,
                              1e14 + 0.125,
                              SLP_DRAFTERS_MAX - 1,
-                             ""};
+                             "",
+                             UINT64_MAX - 4};
     for (int i = 0; i < SLP_DRAFT_TOKENS_MAX; i++)
         want.nodes[i] = (char)('A' + i % 30);
     slp_trace_record have;
@@ -73,6 +75,7 @@ static void extreme_values_come_back_as_they_were_and_fit_the_line(void **state)
     assert_true(have.utility == want.utility);
     assert_int_equal(have.drafter, want.drafter);
     assert_string_equal(have.nodes, want.nodes);
+    assert_true(have.paid_ns == want.paid_ns);
 
     slp_config cfg = cascade_config(), back;
     cfg.draft_tokens_max = cfg.static_draft_tokens = 64;
@@ -150,12 +153,12 @@ static const struct {
     {UP_TO_UTILITY "1.5000", 151, "expected three decimal digits, not more"},
     {UP_TO_UTILITY "1152921504606846.976", 166, "number out of range"},
     {UP_TO_UTILITY "1.500 ", 152, "expected 'shadow_compared'"},
-    {UP_TO_UTILITY "1.500" NO_DRAFT " ", 204, "expected the end of the line"},
-    {UP_TO_UTILITY "1.500 shadow_compared=0 shadow_matched=0 drafter=4 nodes=-", 203,
+    {UP_TO_UTILITY "1.500" NO_DRAFT " ", 214, "expected the end of the line"},
+    {UP_TO_UTILITY "1.500 shadow_compared=0 shadow_matched=0 drafter=4 paid_ns=0 nodes=-", 213,
      "drafter: no such one"},
-    {UP_TO_UTILITY "1.500 shadow_compared=0 shadow_matched=0 drafter=0 nodes=", 203,
+    {UP_TO_UTILITY "1.500 shadow_compared=0 shadow_matched=0 drafter=0 paid_ns=0 nodes=", 213,
      "expected the kinds of drafted nodes"},
-    {UP_TO_UTILITY "1.500 shadow_compared=0 shadow_matched=0 drafter=0 nodes=A_", 204,
+    {UP_TO_UTILITY "1.500 shadow_compared=0 shadow_matched=0 drafter=0 paid_ns=0 nodes=A_", 214,
      "expected the end of the line"},
 };
 
