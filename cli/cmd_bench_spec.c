@@ -65,11 +65,9 @@ static bool parse_options(const cli_command *self, spec_options *o, int argc, ch
                  "cascade:no-hill-climb, ledger)"),
         CLI_INT("-r --repetitions", "N", &o->rounds, 1, EVAL_ROUNDS_MAX,
                 "rounds; a request's time is the median of its rounds"),
-        CLI_CHOICE("--spec-type", "TYPE", &o->request.spec_type, cli_spec_types, "drafter"),
         CLI_INT("--spec-draft-n-max --draft-max", "K", &p->draft_max, -1, SL_DRAFT_MAX,
                 "most drafted tokens per pass; -1: the policy's choice"),
-        CLI_INT("--spec-ngram-min", "N", &p->ngram_min, 0, 16,
-                "shortest match to draft from; 0: 1 under ledger, else 2"),
+        CLI_OPTIONS_DRAFTERS(&o->request),
         CLI_OPTIONS_SAMPLING(&o->request),
         CLI_HEADING("Output"),
         CLI_CHOICE("-o --output", "FORMAT", &o->format, formats, "what goes to standard output"),
@@ -169,6 +167,7 @@ static int run_spec(const cli_command *self, int argc, char **argv) {
     eval_run run = {.model = model,
                     .workload = &workload,
                     .params = o.request.params,
+                    .draft_path = o.request.draft_path,
                     .rounds = o.rounds,
                     .seed = o.request.params.sampling.seed};
     run.context =

@@ -35,6 +35,7 @@ typedef struct chat {
 
     sl_model *model;
     sl_session *session;
+    cli_draft draft;
     cli_editor *editor;
     cli_conversation conversation;
     char *own_system; /* what /system set */
@@ -286,10 +287,13 @@ static int open_chat(chat *c, char history_path[CLI_PATH_MAX]) {
                      "'sluice run --raw'");
         return CLI_FAILED;
     }
+    code = open_session(c);
+    if (code == CLI_OK)
+        code = cli_open_draft(&c->engine, c->request.draft_path, c->session, &c->draft);
+    if (code != CLI_OK) return code;
+    p->draft_session = c->draft.session;
     const sl_status status = sl_generate_check(c->model, p, &err);
     if (status != SL_OK) return cli_complain_status(NULL, status, &err);
-    code = open_session(c);
-    if (code != CLI_OK) return code;
     p->on_text = on_text;
     p->on_prompt = on_prompt;
     p->user = c;
@@ -314,6 +318,7 @@ static int run(const cli_command *self, int argc, char **argv) {
         code = converse(&c);
     }
     cli_editor_close(&c.editor);
+    cli_close_draft(&c.draft);
     sl_session_close(&c.session);
     sl_model_close(&c.model);
     free(c.own_system);

@@ -43,6 +43,7 @@ typedef struct run_state { /* what the callbacks share; everything is released b
     FILE *stats;
     sl_model *model;
     sl_session *session;
+    cli_draft draft;
     cli_prompt prompt;
     cli_progress progress;
     cli_text_output output;
@@ -192,14 +193,16 @@ static int generate(run_options *o, run_state *st) {
     p->on_iteration = st->trace ? on_iteration : NULL;
     p->user = st;
 
-    sl_status status = sl_generate_check(st->model, p, &err);
-    if (status != SL_OK) return cli_complain_status(NULL, status, &err);
-
     int32_t context;
     int code = choose_context(o, st, &context);
     if (code == CLI_OK) code = cli_open_session(&o->engine, st->model, context, &st->session);
     if (code == CLI_OK) code = cli_prompt_cache_load(&o->cache, st->session, &st->prompt);
+    if (code == CLI_OK)
+        code = cli_open_draft(&o->engine, o->request.draft_path, st->session, &st->draft);
     if (code != CLI_OK) return code;
+    p->draft_session = st->draft.session;
+    sl_status status = sl_generate_check(st->model, p, &err);
+    if (status != SL_OK) return cli_complain_status(NULL, status, &err);
     const int32_t reused = o->cache.reused;
 
     p->cancel = cli_interrupt_install();
@@ -243,6 +246,7 @@ static int run(const cli_command *self, int argc, char **argv) {
     const int stats_code = close_output(o.stats_path, &st.stats);
     if (code == CLI_OK) code = trace_code != CLI_OK ? trace_code : stats_code;
     cli_prompt_free(&st.prompt);
+    cli_close_draft(&st.draft);
     sl_session_close(&st.session);
     sl_model_close(&st.model);
     cli_input_free(&st.input);

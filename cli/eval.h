@@ -93,6 +93,7 @@ typedef struct eval_run {
     const sl_model *model;
     const eval_workload *workload;
     sl_generate_params params; /* what all arms share */
+    const char *draft_path;    /* the draft model, or NULL   */
     eval_arm arms[EVAL_ARMS_MAX];
     int32_t n_arms;
     int32_t rounds;

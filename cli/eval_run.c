@@ -15,6 +15,7 @@
 #include "interrupt.h"
 #include "message.h"
 #include "progress.h"
+#include "request_options.h"
 
 /* ---- arms ---- */
 
@@ -74,6 +75,7 @@ typedef struct measuring {
     const cli_engine *engine;
     sl_session *shared;
     sl_session *own[EVAL_ARMS_MAX]; /* of arms that learn */
+    cli_draft draft;
     bool out_of_memory;
     const volatile int *cancel;
     cli_progress progress;
@@ -116,13 +118,20 @@ static void on_iteration(void *user, const sl_iteration *record) {
         (float)((double)(record->draft_ns + record->pass_ns + record->other_ns) * 1e-9);
 }
 
+/* All on the threads of one: only one of them works at a time. */
 static int open_sessions(measuring *m) {
-    const eval_run *run = m->run;
+    eval_run *run = m->run;
+    sl_error err = {SL_OK, SL_NOWHERE, ""};
+    const sl_session_params params = cli_session_params(m->engine, run->context);
     int code = cli_open_session(m->engine, run->model, run->context, &m->shared);
     for (int32_t a = 0; code == CLI_OK && a < run->n_arms; a++) {
-        if (learns(&run->arms[a]))
-            code = cli_open_session(m->engine, run->model, run->context, &m->own[a]);
+        if (!learns(&run->arms[a])) continue;
+        const sl_status status =
+            sl_session_open_beside(&m->own[a], run->model, &params, m->shared, &err);
+        if (status != SL_OK) code = cli_complain_status(NULL, status, &err);
     }
+    if (code == CLI_OK) code = cli_open_draft(m->engine, run->draft_path, m->shared, &m->draft);
+    run->params.draft_session = m->draft.session;
     return code;
 }
 
@@ -219,6 +228,7 @@ int eval_measure(eval_run *run, const cli_engine *engine) {
     if (code == CLI_OK) code = measure_all(&m);
     cli_progress_end(&m.progress);
     eval_sort_times(run);
+    cli_close_draft(&m.draft);
     for (int32_t a = 0; a < run->n_arms; a++)
         sl_session_close(&m.own[a]);
     sl_session_close(&m.shared);

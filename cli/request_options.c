@@ -8,15 +8,44 @@
 #include "input.h"
 #include "message.h"
 
-const cli_choice cli_spec_types[] = {{"none", SL_SPEC_NONE},
-                                     {"ngram-simple", SL_SPEC_NGRAM},
-                                     {"ngram", SL_SPEC_NGRAM},
-                                     {"suffix", SL_SPEC_SUFFIX},
-                                     {0}};
-
 cli_request cli_request_default(void) {
     const sl_generate_params params = sl_generate_params_default();
-    return (cli_request){.seed = -1, .spec_type = (int)params.spec_type, .params = params};
+    return (cli_request){.seed = -1, .params = params};
+}
+
+static bool find_spec_type(const char *name, size_t n, sl_spec_type *type) {
+    static const struct {
+        const char *name;
+        sl_spec_type type;
+    } names[] = {{"none", SL_SPEC_NONE},          {"ngram-simple", SL_SPEC_NGRAM},
+                 {"ngram", SL_SPEC_NGRAM},        {"suffix", SL_SPEC_SUFFIX},
+                 {"draft-simple", SL_SPEC_DRAFT}, {"draft", SL_SPEC_DRAFT}};
+    for (int i = 0; i < CLI_COUNT(names); i++) {
+        if (strlen(names[i].name) != n || memcmp(names[i].name, name, n) != 0) continue;
+        *type = names[i].type;
+        return true;
+    }
+    return false;
+}
+
+/* TYPE[,TYPE...]; none stands alone. */
+const char *cli_parse_spec_types(const char *value, void *target) {
+    static const char expected[] =
+        "none, or of ngram-simple, suffix and draft-simple each at most once";
+    cli_spec_types types = {.given = true};
+    for (bool more = true; more;) {
+        const size_t n = strcspn(value, ",");
+        sl_spec_type type;
+        if (!find_spec_type(value, n, &type) || types.n == SL_SPEC_SOURCES_MAX) return expected;
+        for (int32_t i = 0; i < types.n; i++)
+            if (types.items[i] == type) return expected;
+        more = value[n] == ',';
+        if (type == SL_SPEC_NONE && (more || types.n > 0)) return expected;
+        if (type != SL_SPEC_NONE) types.items[types.n++] = type;
+        value += n + more;
+    }
+    *(cli_spec_types *)target = types;
+    return NULL;
 }
 
 /* The policy library has the last word on options after the colon; its name and K are
@@ -107,6 +136,28 @@ static int64_t random_seed(void) {
     return seed;
 }
 
+static int check_drafters(cli_request *r) {
+    sl_generate_params *p = &r->params;
+    cli_spec_types *types = &r->spec_types;
+    bool drafts = false;
+    if (!types->given && r->draft_path) *types = (cli_spec_types){{SL_SPEC_DRAFT}, 1, true};
+    if (types->given) {
+        memcpy(p->spec_types, types->items, sizeof types->items);
+        p->n_spec_types = types->n;
+    }
+    for (int32_t i = 0; i < p->n_spec_types; i++)
+        drafts |= p->spec_types[i] == SL_SPEC_DRAFT;
+    if (drafts && !r->draft_path) {
+        cli_complain("--spec-type draft-simple: expected -md FILE, the draft model");
+        return CLI_USAGE;
+    }
+    if (!drafts && r->draft_path) {
+        cli_complain("-md: expected draft-simple among --spec-type");
+        return CLI_USAGE;
+    }
+    return CLI_OK;
+}
+
 int cli_request_check(cli_request *r) {
     sl_generate_params *p = &r->params;
     if (p->ngram_min > p->ngram_max) {
@@ -123,6 +174,26 @@ int cli_request_check(cli_request *r) {
     p->ignore_eos = r->ignore_eos;
     p->stop = r->stop.items;
     p->n_stop = r->stop.n;
-    p->spec_type = (sl_spec_type)r->spec_type;
-    return CLI_OK;
+    return check_drafters(r);
+}
+
+int cli_open_draft(const cli_engine *e, const char *path, sl_session *target, cli_draft *draft) {
+    cli_engine engine = *e;
+    sl_error err = {SL_OK, SL_NOWHERE, ""};
+    *draft = (cli_draft){NULL, NULL};
+    if (!path) return CLI_OK;
+    engine.model = path;
+    const int code = cli_open_model(&engine, &draft->model);
+    if (code != CLI_OK) return code;
+    const int32_t trained = sl_model_facts_of(draft->model)->context_train;
+    const int32_t context = sl_session_context(target);
+    const sl_session_params params = cli_session_params(e, context < trained ? context : trained);
+    const sl_status status =
+        sl_session_open_beside(&draft->session, draft->model, &params, target, &err);
+    return status == SL_OK ? CLI_OK : cli_complain_status(path, status, &err);
+}
+
+void cli_close_draft(cli_draft *draft) {
+    sl_session_close(&draft->session);
+    sl_model_close(&draft->model);
 }

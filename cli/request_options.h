@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine_options.h"
 #include "options.h"
 #include "sluice/generate.h"
 
@@ -16,13 +17,20 @@ typedef struct cli_biases {
     int32_t n;
 } cli_biases;
 
+typedef struct cli_spec_types {
+    sl_spec_type items[SL_SPEC_SOURCES_MAX];
+    int32_t n;
+    bool given;
+} cli_spec_types;
+
 typedef struct cli_request {
     sl_generate_params params; /* complete after cli_request_check(), callbacks aside */
     cli_list stop;
     cli_biases biases;
     bool ignore_eos;
-    int64_t seed;  /* -1: a new one */
-    int spec_type; /* sl_spec_type  */
+    int64_t seed; /* -1: a new one */
+    cli_spec_types spec_types;
+    const char *draft_path; /* the draft model, or NULL */
 } cli_request;
 
 cli_request cli_request_default(void);
@@ -31,11 +39,23 @@ cli_request cli_request_default(void);
  * after one line on stderr. The request must stay where it is: params point into it. */
 int cli_request_check(cli_request *r);
 
-extern const cli_choice cli_spec_types[];
+const char *cli_parse_spec_types(const char *value, void *target);
 const char *cli_parse_policy(const char *value, void *target);
 const char *cli_parse_bias(const char *value, void *target);
 const char *cli_parse_loss(const char *value, void *target);
 const char *cli_parse_budget(const char *value, void *target);
+
+/* The draft model that -md names; both NULL without it. */
+typedef struct cli_draft {
+    sl_model *model;
+    sl_session *session;
+} cli_draft;
+
+/* Open the model at path beside the target's session, whose threads it shares; nothing if path
+ * is NULL. The session belongs into params.draft_session. CLI_OK, or an exit code after one
+ * line on stderr. Close it before the target's session. */
+int cli_open_draft(const cli_engine *e, const char *path, sl_session *target, cli_draft *draft);
+void cli_close_draft(cli_draft *draft);
 
 /* Rows of a table (options.h). */
 #define CLI_OPTIONS_STOPPING(r)                                                                    \
@@ -69,9 +89,23 @@ const char *cli_parse_budget(const char *value, void *target);
                    "never (up to 256 times; 'sluice tokenize' shows ids)"),                        \
         CLI_INT64("-s --seed", "N", &(r)->seed, -1, (double)INT64_MAX,                             \
                   "seed of the choices; -1: a new one, shown in the summary")
+#define CLI_OPTIONS_DRAFTERS(r)                                                                    \
+    CLI_CUSTOM("--spec-type", "TYPE[,TYPE]", &(r)->spec_types, cli_parse_spec_types,               \
+               "drafters, the preferred one first: ngram-simple (ngram),\n"                        \
+               "suffix, draft-simple (draft), or none\n"                                           \
+               "(default ngram-simple; draft-simple with -md)"),                                   \
+        CLI_TEXT("-md --spec-draft-model --model-draft", "FILE", &(r)->draft_path,                 \
+                 "GGUF model of the same vocabulary that drafts"),                                 \
+        CLI_INT("--spec-draft-n-min --draft-min", "N", &(r)->params.draft_min, 0, SL_DRAFT_MAX,    \
+                "throw away shorter drafts of the draft model"),                                   \
+        CLI_FLOAT("--spec-draft-p-min --draft-p-min", "P", &(r)->params.draft_p_min, 0, 1,         \
+                  "end its drafts before a token that is less sure"),                              \
+        CLI_INT("--spec-ngram-min", "N", &(r)->params.ngram_min, 0, 16,                            \
+                "shortest match to draft from; 0: 1 under ledger, else 2"),                        \
+        CLI_INT("--spec-ngram-max", "N", &(r)->params.ngram_max, 1, 16,                            \
+                "longest match looked for")
 #define CLI_OPTIONS_SPECULATION(r)                                                                 \
-    CLI_HEADING("Speculation"),                                                                    \
-        CLI_CHOICE("--spec-type", "TYPE", &(r)->spec_type, cli_spec_types, "drafter"),             \
+    CLI_HEADING("Speculation"), CLI_OPTIONS_DRAFTERS(r),                                           \
         CLI_CUSTOM("--spec-policy", "POLICY", &(r)->params.spec_policy, cli_parse_policy,          \
                    "how many drafted tokens to verify: off, static:K, or\n"                        \
                    "what pays: cascade by trials, ledger row by row\n"                             \
@@ -80,10 +114,6 @@ const char *cli_parse_budget(const char *value, void *target);
                    "ledger: the most speculation may cost a request (default 1%)"),                \
         CLI_INT("--spec-draft-n-max --draft-max", "K", &(r)->params.draft_max, -1, SL_DRAFT_MAX,   \
                 "most drafted tokens per pass; -1: the policy's choice"),                          \
-        CLI_INT("--spec-ngram-min", "N", &(r)->params.ngram_min, 0, 16,                            \
-                "shortest match to draft from; 0: 1 under ledger, else 2"),                        \
-        CLI_INT("--spec-ngram-max", "N", &(r)->params.ngram_max, 1, 16,                            \
-                "longest match looked for"),                                                       \
         CLI_CUSTOM("--expert-budget", "MODE", &(r)->params.budget, cli_parse_budget,               \
                    "experts a verification pass may use, LOSSY: off or\n"                          \
                    "moespec:B[,substitute|truncate] (default off)")

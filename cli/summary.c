@@ -52,9 +52,23 @@ static const char *budget_name(const sl_budget *budget) {
     return "off";
 }
 
+typedef struct drafters_text {
+    char text[64];
+} drafters_text;
+
+/* "ngram-simple,draft-simple", or "none". */
+static drafters_text drafters(const sl_generate_params *p) {
+    drafters_text t = {"none"};
+    size_t n = 0;
+    for (int32_t i = 0; i < p->n_spec_types; i++)
+        n += (size_t)snprintf(t.text + n, sizeof t.text - n, "%s%s", i > 0 ? "," : "",
+                              sl_spec_type_name(p->spec_types[i]));
+    return t;
+}
+
 /* Without a drafter the policy has nothing to decide. */
 static const char *policy_name(const sl_generate_params *p) {
-    return p->spec_type == SL_SPEC_NONE ? "off" : p->spec_policy;
+    return p->n_spec_types == 0 ? "off" : p->spec_policy;
 }
 
 /* ---- for people ------------------------------------------------------------- */
@@ -80,14 +94,18 @@ static const char *stop_sentence(sl_stop_reason stop) {
 static void print_speculation(FILE *to, const cli_run_facts *run) {
     const sl_generate_stats *s = run->stats;
     const sl_generate_params *p = run->params;
-    (void)fprintf(to, "speculation  %s, policy %s", sl_spec_type_name(p->spec_type),
-                  policy_name(p));
+    (void)fprintf(to, "speculation  %s, policy %s", drafters(p).text, policy_name(p));
     if (s->drafted > 0)
         (void)fprintf(to, ": kept %" PRId64 " of %" PRId64 " drafted tokens (%.0f%%)", s->accepted,
                       s->drafted, percent((double)s->accepted, (double)s->drafted));
     (void)fprintf(to, "\n             %.2f tokens per pass, %d passes, %" PRId64 " rows",
                   tokens_per_pass(s), (int)s->passes, s->rows);
     if (isfinite(s->utility_mean)) (void)fprintf(to, ", mean utility %.2f", s->utility_mean);
+    for (int32_t i = 0; i < p->n_spec_types && p->n_spec_types > 1; i++)
+        (void)fprintf(to, "%s%s %" PRId64 " of %" PRId64,
+                      i == 0 ? "\n             kept by drafter: " : ", ",
+                      sl_spec_type_name(p->spec_types[i]), s->accepted_by[p->spec_types[i]],
+                      s->drafted_by[p->spec_types[i]]);
     (void)fputs("\n             passes by K:", to);
     for (int32_t k = 0; k <= SL_DRAFT_MAX; k++)
         if (s->k_histogram[k] > 0) (void)fprintf(to, "  %d: %" PRId64, (int)k, s->k_histogram[k]);
@@ -167,6 +185,18 @@ static json_t *histogram(const sl_generate_stats *s) {
     return array;
 }
 
+/* {"suffix":{"drafted":10,"accepted":4}} of those that drafted. */
+static json_t *by_drafter(const sl_generate_stats *s) {
+    json_t *object = json_object();
+    for (int32_t i = 0; i < SL_SPEC_TYPES; i++)
+        if (s->drafted_by[i] > 0)
+            (void)json_object_set_new(object, sl_spec_type_name((sl_spec_type)i),
+                                      json_pack("{s:I, s:I}", "drafted",
+                                                (json_int_t)s->drafted_by[i], "accepted",
+                                                (json_int_t)s->accepted_by[i]));
+    return object;
+}
+
 /* Text from a model file; null if it is no UTF-8. */
 static json_t *file_text(const char *text) {
     json_t *string = json_string(text);
@@ -203,8 +233,8 @@ static json_t *settings_object(const cli_run_facts *run) {
     json_t *settings =
         json_pack("{s:i, s:i, s:s, s:s, s:s, s:s, s:i, s:s, s:i}", "threads", (int)run->threads,
                   "context", (int)run->context, "isa", sl_model_isa(run->model), "layout",
-                  sl_model_layout(run->model), "spec_type", sl_spec_type_name(p->spec_type),
-                  "spec_policy", policy_name(p), "draft_max", (int)p->draft_max, "expert_budget",
+                  sl_model_layout(run->model), "spec_type", drafters(p).text, "spec_policy",
+                  policy_name(p), "draft_max", (int)p->draft_max, "expert_budget",
                   budget_name(&p->budget), "expert_budget_experts", (int)p->budget.experts);
     const int failed = json_object_update(settings, sampling);
     json_decref(sampling);
@@ -225,6 +255,7 @@ int cli_summary_json(FILE *to, const cli_run_facts *run) {
         {"rows", json_integer((json_int_t)s->rows)},
         {"drafted", json_integer((json_int_t)s->drafted)},
         {"accepted", json_integer((json_int_t)s->accepted)},
+        {"drafters", by_drafter(s)},
         {"k_histogram", histogram(s)},
         {"phase_passes_test", json_integer((json_int_t)s->phase_passes_test)},
         {"utility_mean", real(s->utility_mean)},

@@ -1,6 +1,6 @@
 /* generate.h - one request: prompt in, text out, speculation decided on the way.
  *
- * One iteration:  drafter.propose -> policy.next -> session.forward -> accept
+ * One iteration:  drafters.propose -> policy.plan -> session.forward -> accept
  *                 -> session.commit, emit -> drafter.observe, policy.observe
  *
  * Without an expert budget the text is byte-identical with speculation on or off. */
@@ -22,14 +22,16 @@ extern "C" {
 
 /* Where drafts come from. Values are ABI. */
 typedef enum sl_spec_type {
-    SL_SPEC_NONE,  /* nowhere: plain decoding                                        */
-    SL_SPEC_NGRAM, /* prompt lookup: what followed the last time                     */
-    SL_SPEC_SUFFIX /* what followed most often, however long the context             */
+    SL_SPEC_NONE,   /* nowhere: plain decoding                                        */
+    SL_SPEC_NGRAM,  /* prompt lookup: what followed the last time                     */
+    SL_SPEC_SUFFIX, /* what followed most often, however long the context            */
+    SL_SPEC_DRAFT   /* a small model of the same vocabulary                           */
 } sl_spec_type;
 
-#define SL_SPEC_TYPES 3 /* how many there are, SL_SPEC_NONE included */
+#define SL_SPEC_TYPES 4       /* how many there are, SL_SPEC_NONE included */
+#define SL_SPEC_SOURCES_MAX 3 /* drafters of one request                  */
 
-/* "none", "ngram-simple", "suffix"; "unknown" for any other value */
+/* "none", "ngram-simple", "suffix", "draft-simple"; "unknown" for any other value */
 SL_API const char *sl_spec_type_name(sl_spec_type type);
 
 typedef enum sl_stop_reason {
@@ -75,16 +77,23 @@ typedef struct sl_generate_params {
     const char *const *stop; /* [n_stop] stop strings, UTF-8, none empty              */
     int32_t n_stop;
 
-    sl_spec_type spec_type;  /* default SL_SPEC_NGRAM                                 */
-    const char *spec_policy; /* "off", "static:K", "cascade" (default), "ledger"; options as
-                                slp_policy_parse() says                               */
-    float spec_loss_max;     /* ledger: most a request may lose against plain decoding, as a share
-                                of its time, 0 .. 1; negative (default): the policy's, 0.01 */
-    int32_t draft_max;       /* most drafted rows per pass, 0 .. SL_DRAFT_MAX; -1: the policy's */
-    int32_t ngram_min;       /* shortest match of prompt lookup and suffix, 1 .. 16; 0 (default):
-                                the policy's, 1 under ledger and 2 under the others   */
-    int32_t ngram_max;       /* longest of prompt lookup, ngram_min .. 16; default 5  */
-    sl_budget budget;        /* default off                                           */
+    sl_spec_type spec_types[SL_SPEC_SOURCES_MAX]; /* [n_spec_types] drafters, the preferred one
+                                first, none twice; default: SL_SPEC_NGRAM             */
+    int32_t n_spec_types;      /* 0: plain decoding                                     */
+    const char *spec_policy;   /* "off", "static:K", "cascade" (default), "ledger"; options as
+                                  slp_policy_parse() says                               */
+    float spec_loss_max;       /* ledger: most a request may lose against plain decoding, as a share
+                                  of its time, 0 .. 1; negative (default): the policy's, 0.01 */
+    int32_t draft_max;         /* most drafted rows per pass, 0 .. SL_DRAFT_MAX; -1: the policy's */
+    int32_t ngram_min;         /* shortest match of prompt lookup and suffix, 1 .. 16; 0 (default):
+                                  the policy's, 1 under ledger and 2 under the others   */
+    int32_t ngram_max;         /* longest of prompt lookup, ngram_min .. 16; default 5  */
+    sl_session *draft_session; /* SL_SPEC_DRAFT: a session on the draft model, lent for the
+                                request: what it holds is the drafter's to change     */
+    int32_t draft_min;         /* SL_SPEC_DRAFT: shorter drafts are thrown away, default 0 */
+    float draft_p_min;         /* SL_SPEC_DRAFT: a draft ends before a token that is less sure,
+                                  0 .. 1, default 0                                     */
+    sl_budget budget;          /* default off                                           */
 
     /* Emitted text, whole UTF-8 characters only (bytes that are no UTF-8 pass through
      * once that is certain), at most one call per emitted token. Non-zero stops. */
@@ -106,6 +115,8 @@ typedef struct sl_generate_stats {
     int64_t rows;     /* rows in those passes                                       */
     int64_t drafted;  /* drafted rows verified                                      */
     int64_t accepted; /* drafted rows kept                                          */
+    int64_t drafted_by[SL_SPEC_TYPES]; /* the same by drafter, [sl_spec_type]                  */
+    int64_t accepted_by[SL_SPEC_TYPES];
     int64_t k_histogram[SL_DRAFT_MAX + 1]; /* passes by drafted rows verified          */
     int64_t phase_passes_test;             /* passes the policy spent testing                     */
     double utility_mean;           /* over iterations that drafted; NaN if none did              */

@@ -84,6 +84,13 @@ typedef struct sl_budget {
  * was needed. */
 SL_API SL_MUST_USE sl_status sl_session_open(sl_session **out, const sl_model *model,
                                              const sl_session_params *params, sl_error *err);
+
+/* The same on another session's threads instead of threads of its own (params->threads is not
+ * read), as a draft model beside its target: the two are driven by one thread, and the session
+ * that has the threads is closed last. */
+SL_API SL_MUST_USE sl_status sl_session_open_beside(sl_session **out, const sl_model *model,
+                                                    const sl_session_params *params,
+                                                    sl_session *threads_of, sl_error *err);
 SL_API void sl_session_close(sl_session **session);
 
 SL_API const sl_model *sl_session_model(const sl_session *session);

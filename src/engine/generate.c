@@ -21,13 +21,14 @@
 
 #include "base/base.h"
 #include "base/hash.h"
+#include "engine/draft_model.h"
 #include "engine/session.h"
+#include "engine/sources.h"
 #include "engine/text_stream.h"
 #include "runtime/clock.h"
 #include "sluice_policy.h"
 #include "spec/accept.h"
 #include "spec/ngram.h"
-#include "spec/suffix.h"
 
 const char *sl_stop_reason_name(sl_stop_reason reason) {
     static const char *const names[] = {"eog", "string", "length", "context", "caller", "error"};
@@ -35,14 +36,16 @@ const char *sl_stop_reason_name(sl_stop_reason reason) {
 }
 
 const char *sl_spec_type_name(sl_spec_type type) {
-    static const char *const names[SL_SPEC_TYPES] = {"none", "ngram-simple", "suffix"};
+    static const char *const names[SL_SPEC_TYPES] = {"none", "ngram-simple", "suffix",
+                                                     "draft-simple"};
     return (size_t)type < SL_SPEC_TYPES ? names[type] : "unknown";
 }
 
 sl_generate_params sl_generate_params_default(void) {
     return (sl_generate_params){.max_tokens = -1,
                                 .sampling = sl_sampling_default(),
-                                .spec_type = SL_SPEC_NGRAM,
+                                .spec_types = {SL_SPEC_NGRAM},
+                                .n_spec_types = 1,
                                 .spec_policy = "cascade",
                                 .spec_loss_max = -1,
                                 .draft_max = -1,
@@ -59,7 +62,7 @@ enum { LEDGER_DRAFT_MAX = 15, LEDGER_NGRAM_MIN = 1, NGRAM_MIN = 2 };
  * limit, else what the policy itself wants. */
 static sl_status policy_config(const sl_generate_params *p, slp_config *cfg, sl_error *err) {
     slp_error policy_error;
-    const char *text = p->spec_type == SL_SPEC_NONE ? "off" : p->spec_policy;
+    const char *text = p->n_spec_types == 0 ? "off" : p->spec_policy;
     slp_config_defaults(cfg);
     const int32_t wanted = cfg->draft_tokens_max;
     cfg->draft_tokens_max = p->draft_max >= 0 ? p->draft_max : SL_DRAFT_MAX;
@@ -100,6 +103,38 @@ static sl_status check_replay(const sl_model *model, const sl_generate_params *p
     return SL_OK;
 }
 
+static sl_status check_draft_model(const sl_model *model, const sl_generate_params *p,
+                                   sl_error *err) {
+    if (!p->draft_session)
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "%s: expected a draft model",
+                        sl_spec_type_name(SL_SPEC_DRAFT));
+    if (p->draft_min < 0 || p->draft_min > SL_DRAFT_MAX)
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "drafts of at least %d tokens, expected 0 .. %d",
+                        p->draft_min, SL_DRAFT_MAX);
+    if (!(p->draft_p_min >= 0 && p->draft_p_min <= 1))
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "least confidence %g, expected 0 .. 1",
+                        (double)p->draft_p_min);
+    return sl__draft_model_check(model, sl_session_model(p->draft_session), err);
+}
+
+static sl_status check_sources(const sl_model *model, const sl_generate_params *p, sl_error *err) {
+    if (p->n_spec_types < 0 || p->n_spec_types > SL_SPEC_SOURCES_MAX)
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "%d drafters, expected at most %d",
+                        p->n_spec_types, SL_SPEC_SOURCES_MAX);
+    for (int32_t i = 0; i < p->n_spec_types; i++) {
+        const sl_spec_type type = p->spec_types[i];
+        if (type <= SL_SPEC_NONE || (size_t)type >= SL_SPEC_TYPES)
+            return sl__fail(err, SL_E_ARG, SL_NOWHERE, "no such drafter: %d", (int)type);
+        for (int32_t j = 0; j < i; j++)
+            if (p->spec_types[j] == type)
+                return sl__fail(err, SL_E_ARG, SL_NOWHERE, "drafter %s is named twice",
+                                sl_spec_type_name(type));
+        const sl_status status = type == SL_SPEC_DRAFT ? check_draft_model(model, p, err) : SL_OK;
+        if (status != SL_OK) return status;
+    }
+    return SL_OK;
+}
+
 sl_status sl_generate_check(const sl_model *model, const sl_generate_params *p, sl_error *err) {
     const sl_model_facts *facts = sl_model_facts_of(model);
     slp_config cfg;
@@ -107,8 +142,8 @@ sl_status sl_generate_check(const sl_model *model, const sl_generate_params *p, 
     if (status == SL_OK) status = check_stops(p, err);
     if (status == SL_OK) status = check_replay(model, p, err);
     if (status != SL_OK) return status;
-    if ((size_t)p->spec_type >= SL_SPEC_TYPES)
-        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "no such drafter: %d", (int)p->spec_type);
+    status = check_sources(model, p, err);
+    if (status != SL_OK) return status;
     if (p->draft_max < -1 || p->draft_max > SL_DRAFT_MAX)
         return sl__fail(err, SL_E_ARG, SL_NOWHERE, "%d drafted tokens, expected 0 .. %d",
                         p->draft_max, SL_DRAFT_MAX);
@@ -142,18 +177,16 @@ typedef struct request {
 
     slp_config policy_cfg;
     slp_controller *policy;
-    sl__drafter *drafter; /* NULL: nothing is drafted */
+    sl__sources sources;
     sl__text_stream text;
     const sl_token *banned;
     int32_t n_banned;
 
     float *logits; /* [draft_max + 1][vocab] */
     void *sample_scratch;
-    sl__draft_node *nodes;        /* [draft_max] */
-    slp_draft_node *policy_nodes; /* [draft_max] the same as the policy sees them */
-    sl_row *rows;                 /* [draft_max + 1] */
-    int32_t *path;                /* [draft_max + 1] */
-    sl_token *chosen;             /* [draft_max + 1] tokens emitted in this iteration */
+    sl_row *rows;     /* [draft_max + 1] */
+    int32_t *path;    /* [draft_max + 1] */
+    sl_token *chosen; /* [draft_max + 1] tokens emitted in this iteration */
     int32_t n_chosen;
     sl_token *sequence; /* [context + 1] committed and emitted tokens: what a choice comes after */
     int32_t n_sequence;
@@ -223,36 +256,11 @@ static bool choose_row(void *user, int32_t row, sl_token *token) {
 
 /* ---- set-up ---- */
 
-static void plan_drafter(request *q, sl__plan *plan) {
-    const sl_generate_params *p = q->params;
-    int32_t shortest = p->ngram_min;
-    if (shortest == 0)
-        shortest = q->policy_cfg.policy == SLP_POLICY_LEDGER ? LEDGER_NGRAM_MIN : NGRAM_MIN;
-    const int32_t longest = sl__max_i32(p->ngram_max, shortest);
-    /* The newest token is known before there is room to evaluate it: one more. */
-    const int32_t context = sl_session_context(q->session) + 1;
-    if (p->spec_type == SL_SPEC_NGRAM) {
-        sl__ngram *ngram = sl__plan_take(plan, 1, sizeof *ngram);
-        void *memory = sl__plan_take(plan, sl__ngram_bytes(context, shortest, longest), 1);
-        if (!ngram) return;
-        sl__ngram_init(ngram, memory, context, shortest, longest);
-        q->drafter = &ngram->drafter;
-    } else {
-        sl__suffix *suffix = sl__plan_take(plan, 1, sizeof *suffix);
-        void *memory = sl__plan_take(plan, sl__suffix_bytes(context), 1);
-        if (!suffix) return;
-        sl__suffix_init(suffix, memory, context, shortest);
-        q->drafter = &suffix->drafter;
-    }
-}
-
 static void plan_request(request *q, sl__plan *plan, size_t token_bytes_max) {
     const size_t rows = (size_t)q->policy_cfg.draft_tokens_max + 1;
     const sl_generate_params *p = q->params;
     q->logits = sl__plan_take(plan, rows * (size_t)q->vocab, sizeof *q->logits);
     q->sample_scratch = sl__plan_take(plan, sl_sample_scratch_bytes(q->vocab), 1);
-    q->nodes = sl__plan_take(plan, rows, sizeof *q->nodes);
-    q->policy_nodes = sl__plan_take(plan, rows, sizeof *q->policy_nodes);
     q->rows = sl__plan_take(plan, rows, sizeof *q->rows);
     q->path = sl__plan_take(plan, rows, sizeof *q->path);
     q->chosen = sl__plan_take(plan, rows, sizeof *q->chosen);
@@ -264,13 +272,23 @@ static void plan_request(request *q, sl__plan *plan, size_t token_bytes_max) {
     char *text = sl__plan_take(plan, text_bytes, 1);
     if (text) sl__text_stream_init(&q->text, text, text_bytes, p->stop, p->n_stop);
     q->text.skip_space = p->own_text && sl__vocab_adds_space(q->model->vocab);
-    if (q->policy_cfg.policy != SLP_POLICY_OFF) plan_drafter(q, plan);
+    if (q->policy_cfg.policy == SLP_POLICY_OFF) return;
+    const int32_t least = q->policy_cfg.policy == SLP_POLICY_LEDGER ? LEDGER_NGRAM_MIN : NGRAM_MIN;
+    const sl__sources_setting setting = {.params = p,
+                                         .context = context,
+                                         .vocab = q->vocab,
+                                         .draft_max = q->policy_cfg.draft_tokens_max,
+                                         .match_min = p->ngram_min > 0 ? p->ngram_min : least,
+                                         .banned = q->banned,
+                                         .n_banned = q->n_banned};
+    sl__sources_plan(&q->sources, &setting, plan);
 }
 
 static sl_status set_up(request *q, sl__block *block) {
     sl__plan plan = {NULL, 0};
     sl_status status = policy_config(q->params, &q->policy_cfg, q->err);
     if (status != SL_OK) return status;
+    if (q->params->ignore_eos) q->banned = sl__vocab_eogs(q->model->vocab, &q->n_banned);
     const size_t token_bytes_max = q->model->token_bytes_max;
     plan_request(q, &plan, token_bytes_max);
     status = sl__block_acquire(block, plan.used, "the request", q->err);
@@ -280,14 +298,9 @@ static sl_status set_up(request *q, sl__block *block) {
     slp_controller *made =
         slp_controller_init(q->policy, slp_controller_size(&q->policy_cfg), &q->policy_cfg);
     SL_ASSERT(made);
-    q->policy = made;
+    q->policy = q->sources.policy = made;
     slp_controller_use(q->policy, q->session->prior);
-    if (q->params->ignore_eos) q->banned = sl__vocab_eogs(q->model->vocab, &q->n_banned);
     return SL_OK;
-}
-
-static void observe_tokens(request *q, const sl_token *tokens, int32_t n) {
-    if (q->drafter) q->drafter->observe(q->drafter, tokens, n);
 }
 
 static void append(request *q, const sl_token *tokens, int32_t n) {
@@ -305,7 +318,7 @@ static void run_prompt(request *q, const sl_token *prompt, int32_t n_prompt) {
     const uint64_t start = sl__now_ns();
     append(q, sl_session_tokens(q->session), sl_session_length(q->session));
     append(q, prompt, n_prompt);
-    observe_tokens(q, sl_session_tokens(q->session), sl_session_length(q->session));
+    sl__sources_observe(&q->sources, sl_session_tokens(q->session), sl_session_length(q->session));
     for (int32_t done = 0; done < n_prompt && !q->ended;) {
         const int32_t n = sl__min_i32(batch, n_prompt - done);
         float *logits = done + n == n_prompt ? q->logits : NULL;
@@ -315,59 +328,53 @@ static void run_prompt(request *q, const sl_token *prompt, int32_t n_prompt) {
         if (q->params->on_prompt) q->params->on_prompt(q->params->user, done, n_prompt);
         if (cancelled(q)) end_request(q, SL_STOP_CALLER);
     }
-    observe_tokens(q, prompt, n_prompt);
+    sl__sources_observe(&q->sources, prompt, n_prompt);
     if (!q->ended && q->tokens_max == 0) end_request(q, SL_STOP_LENGTH);
     sl_token token;
     if (!q->ended && choose_and_emit(q, q->logits, sl_session_length(q->session), &token))
-        observe_tokens(q, q->chosen, q->n_chosen);
+        sl__sources_observe(&q->sources, q->chosen, q->n_chosen);
+    sl__sources_follow(&q->sources);
     q->stats->prompt_seconds = (double)(sl__now_ns() - start - q->emit_ns) * 1e-9;
 }
 
 /* ---- one iteration ---- */
 
-static sl__draft propose(request *q, int32_t n) {
-    const sl__draft none = {0, 0};
+/* Steps 1 and 2: how many tokens the drafters may propose, and the plan for what they say. */
+static slp_plan plan_pass(request *q) {
+    int32_t n = slp_next(q->policy).propose;
     /* A draft must leave room for its tokens in the context and in max_tokens. */
     n = sl__min_i32(n, sl_session_context(q->session) - q->length - 1);
     if (q->tokens_max >= 0) n = sl__min_i32(n, q->tokens_max - q->stats->tokens - 1);
     n = sl__min_i32(n, q->session->params.batch - 1);
-    if (n <= 0 || !q->drafter) return none;
-    return q->drafter->propose(q->drafter, n, q->nodes);
-}
-
-/* Show the policy the draft. */
-static slp_plan plan_draft(request *q, sl__draft draft) {
-    for (int32_t i = 0; i < draft.n_nodes; i++)
-        q->policy_nodes[i] = (slp_draft_node){.match = draft.match,
-                                              .seen = q->nodes[i].seen,
-                                              .agreed = q->nodes[i].agreed,
-                                              .confidence = q->nodes[i].confidence};
-    const slp_draft shown = {.nodes = q->policy_nodes,
-                             .n_nodes = draft.n_nodes,
-                             .drafter = (int32_t)q->params->spec_type - 1};
-    return slp_plan_draft(q->policy, &shown);
+    if (n <= 0 && q->policy_cfg.policy != SLP_POLICY_LEDGER)
+        sl__sources_follow(&q->sources); /* as Cascade wants it: in step while off */
+    return sl__sources_plan_draft(&q->sources, sl__max_i32(n, 0));
 }
 
 /* The first drafted token that was not verified, held against the token that came out in
  * its place: known when all before it were accepted and the request goes on. */
-static void observe_shadow(const request *q, sl__draft draft, slp_step *step) {
-    if (step->accepted < step->drafted || step->drafted == draft.n_nodes) return;
-    if (q->n_chosen <= step->drafted) return; /* ended before a token came out */
+static void observe_shadow(const request *q, slp_step *step) {
+    const int32_t i = q->sources.chosen, next = step->drafted;
+    if (step->accepted < step->drafted || next >= q->sources.draft[i].n_nodes) return;
+    if (q->n_chosen <= next) return; /* ended before a token came out */
     step->shadow_compared = 1;
-    step->shadow_matched = q->chosen[step->drafted] == q->nodes[step->drafted].token;
+    step->shadow_matched = q->chosen[next] == q->sources.nodes[i][next].token;
 }
 
-static sl_status run_pass(request *q, sl_token root, int32_t n_drafted, sl_pass_report *report) {
+static sl_status run_pass(request *q, sl_token root, const sl__draft_node *nodes, int32_t n_drafted,
+                          sl_pass_report *report) {
     q->rows[0] = (sl_row){root, -1, 1};
     for (int32_t i = 0; i < n_drafted; i++)
-        q->rows[i + 1] = (sl_row){q->nodes[i].token, q->nodes[i].parent + 1, 1};
+        q->rows[i + 1] = (sl_row){nodes[i].token, nodes[i].parent + 1, 1};
     return sl_session_forward(q->session, q->rows, n_drafted + 1, q->logits, &q->params->budget,
                               report, q->err);
 }
 
 static void count_iteration(request *q, const slp_step *step, slp_plan plan,
-                            const sl_pass_report *report, sl__draft proposal, int32_t index) {
+                            const sl_pass_report *report, int32_t index) {
     sl_generate_stats *s = q->stats;
+    const int32_t source = q->sources.chosen;
+    const sl__draft proposal = q->sources.draft[source];
     const double pass = (double)step->pass_ns * 1e-9, draft = (double)step->draft_ns * 1e-9;
     const double all = pass + draft + (double)step->other_ns * 1e-9;
     s->passes++;
@@ -375,6 +382,8 @@ static void count_iteration(request *q, const slp_step *step, slp_plan plan,
     s->drafted += step->drafted;
     s->accepted += step->accepted;
     s->k_histogram[step->drafted]++;
+    s->drafted_by[q->params->spec_types[source]] += step->drafted;
+    s->accepted_by[q->params->spec_types[source]] += step->accepted;
     s->decode_seconds += all;
     s->draft_seconds += draft;
     *(step->drafted > 0 ? &s->verify_seconds : &s->plain_seconds) += pass;
@@ -392,20 +401,22 @@ static void count_iteration(request *q, const slp_step *step, slp_plan plan,
     if (!q->params->on_iteration) return;
     slp_stats policy;
     slp_controller_stats(q->policy, &policy);
-    const sl_iteration record = {.index = index,
-                                 .position = q->length,
-                                 .k = plan.draft_tokens,
-                                 .drafted = step->drafted,
-                                 .accepted = step->accepted,
-                                 .drafter = proposal.n_nodes > 0 ? q->drafter->name : "none",
-                                 .match = proposal.match,
-                                 .experts = report->experts,
-                                 .phase = slp_phase_name(plan.phase),
-                                 .reason = slp_reason_name(plan.reason),
-                                 .utility = policy.utility_step > 0 ? policy.utility_step : NAN,
-                                 .draft_ns = step->draft_ns,
-                                 .pass_ns = step->pass_ns,
-                                 .other_ns = step->other_ns};
+    const sl_iteration record = {
+        .index = index,
+        .position = q->length,
+        .k = plan.draft_tokens,
+        .drafted = step->drafted,
+        .accepted = step->accepted,
+        .drafter =
+            sl_spec_type_name(proposal.n_nodes > 0 ? q->params->spec_types[source] : SL_SPEC_NONE),
+        .match = proposal.match,
+        .experts = report->experts,
+        .phase = slp_phase_name(plan.phase),
+        .reason = slp_reason_name(plan.reason),
+        .utility = policy.utility_step > 0 ? policy.utility_step : NAN,
+        .draft_ns = step->draft_ns,
+        .pass_ns = step->pass_ns,
+        .other_ns = step->other_ns};
     q->params->on_iteration(q->params->user, &record);
 }
 
@@ -416,19 +427,20 @@ static void iterate(request *q, int32_t index) {
     q->length = sl_session_length(q->session);
     q->emit_ns = 0;
     q->n_chosen = 0;
-    const sl__draft draft = propose(q, slp_next(q->policy).propose);
-    const slp_plan plan = plan_draft(q, draft);
-    const int32_t n_drafted = sl__min_i32(plan.draft_tokens, draft.n_nodes);
+    const slp_plan plan = plan_pass(q);
+    const int32_t source = q->sources.chosen;
+    const sl__draft_node *nodes = q->sources.nodes[source];
+    const int32_t n_drafted = sl__min_i32(plan.draft_tokens, q->sources.draft[source].n_nodes);
     const uint64_t drafted = sl__now_ns();
-    q->status = run_pass(q, root, n_drafted, &report);
+    q->status = run_pass(q, root, nodes, n_drafted, &report);
     if (q->status != SL_OK) {
         end_request(q, SL_STOP_ERROR);
         return;
     }
     const uint64_t passed = sl__now_ns();
-    const int32_t kept = sl__accept(q->nodes, n_drafted, choose_row, q, q->path);
+    const int32_t kept = sl__accept(nodes, n_drafted, choose_row, q, q->path);
     sl_session_commit(q->session, q->path, kept);
-    observe_tokens(q, q->chosen, q->n_chosen);
+    sl__sources_observe(&q->sources, q->chosen, q->n_chosen);
     slp_step step = {.drafted = n_drafted,
                      .accepted = kept - 1,
                      .emitted = q->n_chosen,
@@ -437,10 +449,11 @@ static void iterate(request *q, int32_t index) {
                      .draft_ns = drafted - start,
                      .pass_ns = passed - drafted,
                      .other_ns = sl__now_ns() - passed - q->emit_ns};
-    observe_shadow(q, draft, &step);
+    observe_shadow(q, &step);
     const slp_status observed = slp_observe(q->policy, &step);
     SL_ASSERT(observed == SLP_OK);
-    count_iteration(q, &step, plan, &report, draft, index);
+    sl__sources_compare(&q->sources, q->chosen, q->n_chosen);
+    count_iteration(q, &step, plan, &report, index);
 }
 
 static void finish_stats(request *q) {
@@ -475,6 +488,8 @@ sl_status sl_generate(sl_session *session, const sl_token *prompt, int32_t n_pro
     sl_status status = sl_generate_check(model, params, err);
     if (status != SL_OK) return status;
     const int32_t left = sl_session_context(session) - sl_session_length(session);
+    if (params->draft_session == session)
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "the draft model needs a session of its own");
     if (n_prompt < 1) return sl__fail(err, SL_E_ARG, SL_NOWHERE, "the prompt is empty");
     if (n_prompt > left)
         return sl__fail(err, SL_E_CONTEXT, SL_NOWHERE,

@@ -81,11 +81,13 @@ size_t sl_session_bytes(const sl_model *model, const sl_session_params *params) 
     return plan.used;
 }
 
-sl_status sl_session_open(sl_session **out, const sl_model *model, const sl_session_params *params,
-                          sl_error *err) {
+sl_status sl_session_open_beside(sl_session **out, const sl_model *model,
+                                 const sl_session_params *params, sl_session *threads_of,
+                                 sl_error *err) {
     *out = NULL;
-    sl_session_params resolved;
-    sl_status status = resolve(model, params, &resolved, err);
+    sl_session_params resolved, wanted = params ? *params : sl_session_params_default();
+    if (threads_of) wanted.threads = threads_of->params.threads;
+    sl_status status = resolve(model, &wanted, &resolved, err);
     if (status != SL_OK) return status;
     sl_session *s = calloc(1, sizeof *s);
     if (!s) return sl__fail(err, SL_E_NOMEM, SL_NOWHERE, "out of memory for a session");
@@ -94,7 +96,11 @@ sl_status sl_session_open(sl_session **out, const sl_model *model, const sl_sess
     sl__plan plan = {NULL, 0};
     plan_session(s, &plan);
     status = sl__block_acquire(&s->block, plan.used, "the session (cache and scratch)", err);
-    if (status == SL_OK) status = sl__pool_open(&s->pool, resolved.threads, err);
+    s->borrows_pool = threads_of != NULL;
+    if (threads_of)
+        s->pool = threads_of->pool;
+    else if (status == SL_OK)
+        status = sl__pool_open(&s->pool, resolved.threads, err);
     if (status != SL_OK) {
         sl_session_close(&s);
         return status;
@@ -105,11 +111,16 @@ sl_status sl_session_open(sl_session **out, const sl_model *model, const sl_sess
     return SL_OK;
 }
 
+sl_status sl_session_open(sl_session **out, const sl_model *model, const sl_session_params *params,
+                          sl_error *err) {
+    return sl_session_open_beside(out, model, params, NULL, err);
+}
+
 void sl_session_close(sl_session **session) {
     sl_session *s = *session;
     *session = NULL;
     if (!s) return;
-    sl__pool_close(&s->pool);
+    if (!s->borrows_pool) sl__pool_close(&s->pool);
     sl__block_release(&s->block);
     free(s);
 }

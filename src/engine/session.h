@@ -14,7 +14,8 @@ struct sl_session {
     const sl_model *model;
     sl_session_params params; /* resolved: no zeroes                          */
     sl__pool *pool;
-    sl__block block; /* everything below lies in it                           */
+    bool borrows_pool; /* of another session                                       */
+    sl__block block;   /* everything below lies in it                           */
     sl__forward *forward;
     sl__kv kv;
     sl_token *tokens;        /* [context] the committed ones                          */

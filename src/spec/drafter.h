@@ -44,9 +44,18 @@ struct sl__drafter {
      * being drafted, so that the drafter is in step when drafting resumes. */
     void (*observe)(sl__drafter *self, const sl_token *tokens, int32_t n);
 
-    /* Write at most max nodes, parents before children. Leaves the drafter as it was:
-     * asking twice gives the same answer. */
+    /* Write at most max nodes, parents before children. Leaves no trace in later answers:
+     * asking twice gives the same one. */
     sl__draft (*propose)(sl__drafter *self, int32_t max, sl__draft_node *nodes);
+
+    /* Both NULL where drafting is free. A drafter that computes puts off the work that
+     * observed tokens make until it is asked to propose. */
+
+    /* Do it now: all of it that the next observed token cannot undo. */
+    void (*follow)(sl__drafter *self);
+
+    /* Tokens whose work was put off. */
+    int32_t (*behind)(sl__drafter *self);
 };
 
 #endif

@@ -47,7 +47,7 @@ size_t sl__ngram_bytes(int32_t context, int32_t min, int32_t max) {
 
 void sl__ngram_init(sl__ngram *ngram, void *memory, int32_t context, int32_t min, int32_t max) {
     check_shape(context, min, max);
-    ngram->drafter = (sl__drafter){"ngram-simple", reset, observe, propose};
+    ngram->drafter = (sl__drafter){"ngram-simple", reset, observe, propose, NULL, NULL};
     ngram->context = context;
     ngram->min = min;
     ngram->max = max;

@@ -24,6 +24,7 @@
 
 #include "base/base.h"
 #include "base/rng.h"
+#include "spec/sampler.h"
 
 sl_sampling sl_sampling_default(void) {
     return (sl_sampling){.temperature = 0.8f,
@@ -325,9 +326,17 @@ static sl_status fail_all_banned(int32_t vocab, sl_error *err) {
     return sl__fail(err, SL_E_ARG, SL_NOWHERE, "all %d tokens are banned", (int)vocab);
 }
 
-sl_status sl_sample(const float *logits, int32_t vocab, const sl_sampling *sampling,
-                    sl_sample_place place, const sl_token *banned, int32_t n_banned, void *scratch,
-                    sl_token *out, sl_error *err) {
+/* Weight of the best among the allowed tokens, softmax at temperature 1. */
+static float share_of_best(const float *logits, int32_t vocab, allowed_ids allowed, sl_token best) {
+    double sum = 0;
+    for (int32_t i = 0; i < vocab; i++)
+        if (is_allowed(&allowed, i)) sum += exp((double)logits[i] - (double)logits[best]);
+    return (float)(1 / sum);
+}
+
+sl_status sl__sample_sure(const float *logits, int32_t vocab, const sl_sampling *sampling,
+                          sl_sample_place place, const sl_token *banned, int32_t n_banned,
+                          void *scratch, sl_token *out, float *confidence, sl_error *err) {
     const scratch_parts parts = divide_scratch(scratch, vocab);
     *out = -1;
     const sl_status status = check_call(logits, vocab, sampling, banned, n_banned, err);
@@ -337,7 +346,9 @@ sl_status sl_sample(const float *logits, int32_t vocab, const sl_sampling *sampl
     const allowed_ids allowed = {logits, banned, n_banned, 0};
     if (sampling->temperature == 0) { /* every filter keeps the best */
         *out = argmax(logits, vocab, allowed);
-        return *out < 0 ? fail_all_banned(vocab, err) : SL_OK;
+        if (*out < 0) return fail_all_banned(vocab, err);
+        if (confidence) *confidence = share_of_best(logits, vocab, allowed, *out);
+        return SL_OK;
     }
 
     uint64_t *keys = parts.keys;
@@ -345,18 +356,30 @@ sl_status sl_sample(const float *logits, int32_t vocab, const sl_sampling *sampl
     const int32_t n = select_candidates(logits, vocab, sampling, allowed, keys, &best);
     if (n == 0) return fail_all_banned(vocab, err);
 
-    double best_score = 0;
+    const double temperature = (double)sampling->temperature;
+    double best_score = 0, sum = 0; /* of exp(temperature * (score - best_score)) */
     for (int32_t i = 0; i < n; i++) {
         const int32_t id = key_id(keys[i]);
         const double u = sl__random_open01(sampling->seed, (uint64_t)place.position, (uint64_t)id);
-        const double log_p = ((double)key_logit(keys[i]) - (double)best) / sampling->temperature;
+        const double log_p = ((double)key_logit(keys[i]) - (double)best) / temperature;
         const double score = log_p - log(-log(u));
         if (*out < 0 || score > best_score || (score == best_score && id < *out)) {
+            if (confidence) sum = sum * exp(temperature * (best_score - score)) + 1;
             *out = id;
             best_score = score;
+        } else if (confidence) {
+            sum += exp(temperature * (score - best_score));
         }
     }
+    if (confidence) *confidence = (float)(1 / sum);
     return SL_OK;
+}
+
+sl_status sl_sample(const float *logits, int32_t vocab, const sl_sampling *sampling,
+                    sl_sample_place place, const sl_token *banned, int32_t n_banned, void *scratch,
+                    sl_token *out, sl_error *err) {
+    return sl__sample_sure(logits, vocab, sampling, place, banned, n_banned, scratch, out, NULL,
+                           err);
 }
 
 sl_status sl_sample_distribution(const float *logits, int32_t vocab, const sl_sampling *sampling,

@@ -43,7 +43,7 @@ size_t sl__suffix_bytes(int32_t context) {
 void sl__suffix_init(sl__suffix *s, void *memory, int32_t context, int32_t min) {
     SL_ASSERT(context >= 1 && context <= 1 << 24);
     SL_ASSERT(min >= 1 && min <= SL_SUFFIX_MATCH_MAX);
-    s->drafter = (sl__drafter){"suffix", reset, observe, propose};
+    s->drafter = (sl__drafter){"suffix", reset, observe, propose, NULL, NULL};
     s->context = context;
     s->min = min;
     s->slots = table_slots(context);

@@ -21,6 +21,7 @@ import traceback
 SLUICE = ""
 FOLDER = ""
 STORY = "Tell a story about a river."
+DRAFT = "models/sluice-tiny-draft.gguf"
 
 
 def sluice(*args, stdin=b"", env=None):
@@ -85,6 +86,7 @@ def test_help_names_every_promised_option():
                    --ignore-eos -r --reverse-prompt -ctk --cache-type-k -ctv --cache-type-v
                    --repeat-last-n --repeat-penalty --presence-penalty --frequency-penalty
                    -l --logit-bias --isa --layout --no-mmap --mlock --raw --spec-type --spec-policy --spec-draft-n-max --draft-max
+                   -md --spec-draft-model --model-draft --spec-draft-n-min --spec-draft-p-min
                    --spec-ngram-min --spec-ngram-max --expert-budget --spec-trace
                    --stats-json -b --batch-size -ub --ubatch-size --prompt-cache
                    --prompt-cache-all --prompt-cache-ro""".split():
@@ -141,7 +143,12 @@ BAD_VALUES = [  # flag, value, what the message must say besides both
     ("-ctv", "f64", "f16, f32 or q8_0"),
     ("--layout", "upside-down", "auto, packed or mapped"),
     ("--isa", "mmx", "kernel table"),
-    ("--spec-type", "eagle", "none, ngram-simple, ngram or suffix"),
+    ("--spec-type", "eagle", "none, or of ngram-simple, suffix and draft-simple"),
+    ("--spec-type", "ngram,ngram-simple", "each at most once"),
+    ("--spec-type", "none,suffix", "none, or of"),
+    ("--spec-type", "suffix,", "none, or of"),
+    ("--spec-draft-n-min", "65", "0 .. 64"),
+    ("--spec-draft-p-min", "1.5", "0 .. 1"),
     ("--spec-policy", "turbo", "off, static:K"),
     ("--spec-policy", "static", "static:K"),
     ("--spec-policy", "static:65", "0 .. 64"),
@@ -397,6 +404,24 @@ def test_smaller_passes_change_memory_and_no_byte():
     memory = [json.loads(sluice("info", "--json", *flags)[1])["session_bytes"]
               for flags in ((), ("-ub", "512"), ("-ub", "64"), ("-b", "64"))]
     assert memory[0] == memory[1] > memory[2] == memory[3], memory
+
+
+def test_a_draft_model_changes_no_byte_and_is_named():
+    args = ["-p", STORY, "-n", "48", "-s", "3", "--temp", "0.7"]
+    _, text, _ = stats_of(*args, "--spec-policy", "off")
+    for types, policy in [(None, "static:3"), ("ngram,draft", "cascade"), ("suffix,draft", "ledger")]:
+        more = ["--spec-type", types] if types else []
+        stats, out, err = stats_of(*args, "-md", DRAFT, "--spec-policy", policy, *more)
+        assert out == text, policy
+        assert "draft-simple" in stats["settings"]["spec_type"] and "draft-simple" in err
+        assert sum(d["drafted"] for d in stats["drafters"].values()) == stats["drafted"]
+    assert stats_of(*args, "-md", DRAFT, "--spec-policy", "static:3")[0]["accepted"] > 10
+
+
+def test_a_draft_model_must_fit():
+    fails(2, ["run", "-p", "x", "--spec-type", "draft"], "--spec-type draft-simple", "-md FILE")
+    fails(2, ["run", "-p", "x", "--spec-type", "suffix", "-md", DRAFT], "-md", "draft-simple")
+    fails(1, ["run", "-p", "x", "-md", "missing.gguf"], "missing.gguf", "")
 
 
 def test_a_random_seed_is_shown_and_repeats_the_text():

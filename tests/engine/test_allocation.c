@@ -112,7 +112,7 @@ static void nothing_is_allocated_between_the_first_text_and_the_last(void **stat
         sl_generate_params params = sl_generate_params_default();
         sl_generate_stats stats;
         params.spec_policy = policies[i / 2];
-        params.spec_type = i % 2 ? SL_SPEC_NGRAM : SL_SPEC_SUFFIX;
+        params.spec_types[0] = i % 2 ? SL_SPEC_NGRAM : SL_SPEC_SUFFIX;
         params.max_tokens = world_share(100, 20);
         params.ignore_eos = 1;
         params.sampling.temperature = i % 2 ? 0 : 0.9f;

@@ -94,17 +94,36 @@ static void draw_request(check_random *r, const sl_model *model, int32_t i, requ
 
 typedef struct way {
     char policy[16];
-    sl_spec_type type;
+    sl_spec_type types[SL_SPEC_SOURCES_MAX];
+    int32_t n_types;
+    sl_model *draft; /* of SL_SPEC_DRAFT, and the tokens its session holds */
+    int32_t draft_context;
     int32_t draft_max, ngram_min, ngram_max;
     sl_budget budget;
     int32_t threads;
     const char *isa; /* NULL: the best table */
 } way;
 
-static const way plain = {"off", SL_SPEC_NGRAM, -1, 2, 5, {SL_BUDGET_OFF, 0}, 1, NULL};
+static const way plain = {"off", {SL_SPEC_NGRAM},    1, NULL, 0, -1, 2,
+                          5,     {SL_BUDGET_OFF, 0}, 1, NULL};
+
+/* One to three drafters in any order. The draft model follows long texts through a window. */
+static void draw_drafters(check_random *r, sl_model *draft, way *w) {
+    sl_spec_type all[] = {SL_SPEC_NGRAM, SL_SPEC_SUFFIX, SL_SPEC_DRAFT};
+    for (int32_t i = 2; i > 0; i--) {
+        const int32_t j = check_below(r, i + 1);
+        const sl_spec_type swap = all[i];
+        all[i] = all[j];
+        all[j] = swap;
+    }
+    memcpy(w->types, all, sizeof all);
+    w->n_types = check_below(r, 2) ? 1 : 2 + check_below(r, 2);
+    w->draft = draft;
+    w->draft_context = check_below(r, 3) == 0 ? 1 + check_below(r, 100) : CONTEXT;
+}
 
 /* number 0 .. 15: static:K for K = 1 .. 16; then cascade, ledger and others. */
-static way draw_way(check_random *r, int32_t number, const sl_model_facts *facts) {
+static way draw_way(check_random *r, int32_t number, const sl_model_facts *facts, sl_model *draft) {
     way w = plain;
     (void)snprintf(w.policy, sizeof w.policy, "cascade");
     if (number < 16) (void)snprintf(w.policy, sizeof w.policy, "static:%d", number + 1);
@@ -126,7 +145,7 @@ static way draw_way(check_random *r, int32_t number, const sl_model_facts *facts
         w.ngram_min = 1 + check_below(r, 3);
         w.ngram_max = w.ngram_min + check_below(r, 6);
     }
-    if (check_below(r, 2)) w.type = SL_SPEC_SUFFIX;
+    draw_drafters(r, draft, &w);
     w.threads = 1 + (check_below(r, 3) == 0);
     return w;
 }
@@ -135,7 +154,8 @@ static void run(const request *q, const way *w, const sl_model *model, result *o
     sl_generate_params params = q->params;
     sl_error err = {0};
     *out = (result){.n = 0};
-    params.spec_type = w->type;
+    memcpy(params.spec_types, w->types, sizeof w->types);
+    params.n_spec_types = w->n_types;
     params.spec_policy = w->policy;
     params.draft_max = w->draft_max;
     params.ngram_min = w->ngram_min;
@@ -144,8 +164,14 @@ static void run(const request *q, const way *w, const sl_model *model, result *o
     params.on_text = keep_text;
     params.user = out;
     sl_session *s = world_session(model, q->context, w->threads, 128, SL_KV_F16, SL_KV_F16);
+    if (w->draft) {
+        const sl_session_params draft = {.context = w->draft_context};
+        assert_int_equal(sl_session_open_beside(&params.draft_session, w->draft, &draft, s, NULL),
+                         SL_OK);
+    }
     CHECK_CASE(sl_generate(s, q->prompt, q->n_prompt, &params, &out->stats, &err) == SL_OK, "%s",
                err.text);
+    sl_session_close(&params.draft_session);
     sl_session_close(&s);
 }
 
@@ -165,14 +191,16 @@ static void compare(const result *want, const result *have, const way *w, int32_
     CHECK_CASE(b->lossy == (w->budget.mode != SL_BUDGET_OFF), "request %d: lossy", number);
 }
 
-static void add_up(totals *t, const way *w, const result *r) {
+static void add_up(totals *t, const result *r) {
     t->runs++;
     t->tokens += r->stats.tokens;
     t->drafted += r->stats.drafted;
     t->accepted += r->stats.accepted;
     t->stops[r->stats.stop]++;
-    t->drafted_by[w->type] += r->stats.drafted;
-    t->accepted_by[w->type] += r->stats.accepted;
+    for (int32_t i = 0; i < SL_SPEC_TYPES; i++) {
+        t->drafted_by[i] += r->stats.drafted_by[i];
+        t->accepted_by[i] += r->stats.accepted_by[i];
+    }
     for (int32_t k = 0; k <= SL_DRAFT_MAX; k++)
         t->by_k[k] += r->stats.k_histogram[k];
 }
@@ -195,6 +223,7 @@ static totals try_requests(const sl_model *model, int32_t n_requests, int32_t n_
     enum { WAYS = 22 };
     check_random r = {.seed = seed};
     totals t = {0};
+    sl_model *draft = world_open(SL_DRAFT_FILE, NULL, SL_LAYOUT_PACKED);
     request *q = malloc(sizeof *q);
     result *want = malloc(sizeof *want), *have = malloc(sizeof *have);
     assert_true(q && want && have);
@@ -203,12 +232,13 @@ static totals try_requests(const sl_model *model, int32_t n_requests, int32_t n_
         run(q, &plain, model, want);
         assert_int_equal(want->stats.drafted, 0);
         for (int32_t j = 0; j < n_ways; j++) {
-            const way w = draw_way(&r, next++ % WAYS, sl_model_facts_of(model));
+            const way w = draw_way(&r, next++ % WAYS, sl_model_facts_of(model), draft);
             run(q, &w, model, have);
             compare(want, have, &w, i);
-            add_up(&t, &w, have);
+            add_up(&t, have);
         }
     }
+    sl_model_close(&draft);
     free(q);
     free(want);
     free(have);
@@ -268,7 +298,7 @@ static void the_text_is_the_same_on_every_table_and_any_number_of_threads(void *
                 w.threads = threads[j];
                 run(q, &w, model, have);
                 compare(want, have, &w, n);
-                add_up(&t, &w, have);
+                add_up(&t, have);
             }
         }
         sl_model_close(&model);
@@ -332,7 +362,7 @@ static void penalties_look_at_a_rows_own_ancestors(void **state) {
             w.ngram_min = 1;
             run(q, &w, model, have);
             compare(want, have, &w, i);
-            add_up(&t, &w, have);
+            add_up(&t, have);
         }
     }
     tell(&t);
