@@ -53,14 +53,14 @@ void slp__ledger_init(slp_controller *ctl) {
 
 /* ---- a draft ------------------------------------------------------------------------- */
 
-static double loss_max(const slp_controller *ctl) {
+double slp__ledger_loss_max(const slp_controller *ctl) {
     const double e = ctl->cfg.ledger.loss_max_permille / 1000.0;
     return e * (ctl->u.ledger.elapsed_ns + grace_tokens * ctl->stats.plain_ns);
 }
 
 double slp__ledger_room(const slp_controller *ctl) {
     const slp_stats *s = &ctl->stats;
-    return (loss_max(ctl) - s->loss_ns - ctl->u.ledger.paid_ns) / s->plain_ns;
+    return (slp__ledger_loss_max(ctl) - s->loss_ns - ctl->u.ledger.paid_ns) / s->plain_ns;
 }
 
 /* Rules 2 to 4. */
@@ -69,7 +69,7 @@ static void choose(slp_controller *ctl) {
     slp_stats *s = &ctl->stats;
     double ratio[SLP__ROWS + 1];
     slp__cost_curve(&l->cost, l->n_nodes + 1, ratio);
-    s->loss_max_ns = loss_max(ctl);
+    s->loss_max_ns = slp__ledger_loss_max(ctl);
     const double room = slp__ledger_room(ctl);
     double survival = 1, tokens = 1, best = 0, best_allowed = 0;
     int32_t k = 0, wanted = 0;
@@ -168,6 +168,6 @@ void slp__ledger_observe(slp_controller *ctl, const slp_step *step, double total
         const double charged = ratio > l->expected_ratio ? ratio : l->expected_ratio;
         ctl->stats.loss_ns += (charged - step->emitted) * plain_ns + paid_ns;
     }
-    ctl->stats.loss_max_ns = loss_max(ctl);
+    ctl->stats.loss_max_ns = slp__ledger_loss_max(ctl);
     plan_next(ctl);
 }

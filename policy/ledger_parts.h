@@ -45,6 +45,9 @@ void slp__cost_merge(slp__cost *all, const slp__cost *request, const uint16_t *r
 /* slp_plan_draft() of nodes whose kinds are known: what a trace records. */
 void slp__ledger_plan(slp_controller *ctl, int32_t drafter, const uint8_t *kinds, int32_t n);
 
+/* The largest loss allowed, in ns, should the request end now. */
+double slp__ledger_loss_max(const slp_controller *ctl);
+
 /* The loss could still grow by this much, in plain iterations. */
 double slp__ledger_room(const slp_controller *ctl);
 

@@ -14,8 +14,10 @@
  *
  *     worth > cost = token_time * tokens of a draft + row_time * tokens to catch up with,
  *
- * or, to find out, if all that was spent to find out stays within a quarter of e: the rate of
- * these shadow drafts is what the ledger can spare. Neither is done where the loss would pass
+ * or, to find out, if all that was spent to find out stays within half of the loss allowed: the
+ * rate of these shadow drafts is what the ledger can spare, and every request can begin with
+ * one. (A drafter that fell behind by more than that pays for stays behind; the next request
+ * finds it in step again.) Neither is done where the loss would pass
  * its limit. While the draft grows, one more token is made if
  *
  *     survival of the nodes so far * mean chance of the next - time of one more row
@@ -67,9 +69,8 @@ static int worth_making(slp_controller *ctl, const slp_offer *o, double others) 
     const double cost = cost_of(p, p->tokens > 1 ? p->tokens : 1, o->behind);
     if (cost > slp__ledger_room(ctl)) return 0;
     if (p->worth[others > 0] > cost) return 1;
-    const double e = ctl->cfg.ledger.loss_max_permille / 1000.0;
     const double spent = l->spent_ns + cost * ctl->stats.plain_ns;
-    if (spent > spent_share * e * l->elapsed_ns) return 0;
+    if (spent > spent_share * slp__ledger_loss_max(ctl)) return 0;
     l->spent_ns = spent;
     return 1;
 }
