@@ -31,6 +31,10 @@ static bool add_arm(eval_run *run, const char *policy, int32_t fixed_k) {
     sl_generate_params params = run->params;
     sl_error err = {SL_OK, SL_NOWHERE, ""};
     params.spec_policy = arm->policy;
+    if (params.n_spec_types > 0) { /* drafters are checked when they are open */
+        params.spec_types[0] = SL_SPEC_NGRAM;
+        params.n_spec_types = 1;
+    }
     const sl_status status = sl_generate_check(run->model, &params, &err);
     if (status != SL_OK) {
         (void)cli_complain_status("--spec-policy", status, &err);
