@@ -3,7 +3,7 @@
  *     complete MODEL.gguf "What is the capital of France?"
  *
  * Speculation needs nothing said: the defaults draft by prompt lookup and let the
- * cascade policy decide how many drafted tokens each pass verifies. */
+ * ledger policy decide how many drafted tokens each pass verifies. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -80,7 +80,7 @@ typedef struct sl_generate_params {
     sl_spec_type spec_types[SL_SPEC_SOURCES_MAX]; /* [n_spec_types] drafters, the preferred one
                                 first, none twice; default: SL_SPEC_NGRAM             */
     int32_t n_spec_types;      /* 0: plain decoding                                     */
-    const char *spec_policy;   /* "off", "static:K", "cascade" (default), "ledger"; options as
+    const char *spec_policy;   /* "off", "static:K", "cascade", "ledger" (default); options as
                                   slp_policy_parse() says                               */
     float spec_loss_max;       /* ledger: most a request may lose against plain decoding, as a share
                                   of its time, 0 .. 1; negative (default): the policy's, 0.01 */

@@ -46,7 +46,7 @@ sl_generate_params sl_generate_params_default(void) {
                                 .sampling = sl_sampling_default(),
                                 .spec_types = {SL_SPEC_NGRAM},
                                 .n_spec_types = 1,
-                                .spec_policy = "cascade",
+                                .spec_policy = "ledger",
                                 .spec_loss_max = -1,
                                 .draft_max = -1,
                                 .ngram_max = 5};
