@@ -102,6 +102,7 @@ static void nothing_is_allocated_between_the_first_text_and_the_last(void **stat
     (void)state;
     static const char *const policies[] = {"off", "static:5", "cascade", "ledger"};
     sl_model *model = world_open(SL_MODEL_FILE, NULL, SL_LAYOUT_PACKED);
+    sl_model *draft = world_open(SL_DRAFT_FILE, NULL, SL_LAYOUT_PACKED);
     sl_token prompt[1024];
     const int32_t n = world_chat(model,
                                  "Repeat the text above: red blue green. red blue green. red "
@@ -112,7 +113,10 @@ static void nothing_is_allocated_between_the_first_text_and_the_last(void **stat
         sl_generate_params params = sl_generate_params_default();
         sl_generate_stats stats;
         params.spec_policy = policies[i / 2];
-        params.spec_types[0] = i % 2 ? SL_SPEC_NGRAM : SL_SPEC_SUFFIX;
+        params.n_spec_types = SL_SPEC_SOURCES_MAX;
+        params.spec_types[0] = i % 2 ? SL_SPEC_DRAFT : SL_SPEC_SUFFIX;
+        params.spec_types[1] = SL_SPEC_NGRAM;
+        params.spec_types[2] = i % 2 ? SL_SPEC_SUFFIX : SL_SPEC_DRAFT;
         params.max_tokens = world_share(100, 20);
         params.ignore_eos = 1;
         params.sampling.temperature = i % 2 ? 0 : 0.9f;
@@ -125,11 +129,16 @@ static void nothing_is_allocated_between_the_first_text_and_the_last(void **stat
         params.on_text = watch;
         params.user = &w;
         sl_session *s = world_session(model, 512, 1 + (int32_t)(i % 2), 64, SL_KV_F16, SL_KV_F16);
+        const sl_session_params beside = {.context = 512, .batch = 64};
+        assert_int_equal(sl_session_open_beside(&params.draft_session, draft, &beside, s, NULL),
+                         SL_OK);
         assert_int_equal(sl_generate(s, prompt, n, &params, &stats, NULL), SL_OK);
+        sl_session_close(&params.draft_session);
         sl_session_close(&s);
         CHECK_CASE(w.pieces > 10, "%s: %d pieces of text", params.spec_policy, w.pieces);
         CHECK_CASE(w.calls_inside == 0, "%s: %d calls", params.spec_policy, w.calls_inside);
     }
+    sl_model_close(&draft);
     sl_model_close(&model);
 }
 
