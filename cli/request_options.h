@@ -109,7 +109,7 @@ void cli_close_draft(cli_draft *draft);
         CLI_CUSTOM("--spec-policy", "POLICY", &(r)->params.spec_policy, cli_parse_policy,          \
                    "how many drafted tokens to verify: off, static:K, or\n"                        \
                    "what pays: cascade by trials, ledger row by row\n"                             \
-                   "(default ledger)"),                                                           \
+                   "(default ledger)"),                                                            \
         CLI_CUSTOM("--spec-loss-max", "PERCENT", &(r)->params.spec_loss_max, cli_parse_loss,       \
                    "ledger: the most speculation may cost a request (default 1%)"),                \
         CLI_INT("--spec-draft-n-max --draft-max", "K", &(r)->params.draft_max, -1, SL_DRAFT_MAX,   \
