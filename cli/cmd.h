@@ -31,5 +31,6 @@ extern const cli_command cli_cmd_perplexity;
 extern const cli_command cli_cmd_synth;
 extern const cli_command cli_cmd_expand;
 extern const cli_command cli_cmd_bench;
+extern const cli_command cli_cmd_trace;
 
 #endif

@@ -10,7 +10,7 @@
 
 static const cli_command *const commands[] = {
     &cli_cmd_run,        &cli_cmd_chat,  &cli_cmd_info,   &cli_cmd_tokenize, &cli_cmd_logits,
-    &cli_cmd_perplexity, &cli_cmd_synth, &cli_cmd_expand, &cli_cmd_bench,
+    &cli_cmd_perplexity, &cli_cmd_synth, &cli_cmd_expand, &cli_cmd_bench,    &cli_cmd_trace,
 };
 
 static void print_usage(FILE *to) {

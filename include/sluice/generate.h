@@ -60,8 +60,17 @@ typedef struct sl_iteration { /* one record of a request's trace */
     double utility; /* the policy's latest utility, NaN if none yet           */
     uint64_t draft_ns;
     uint64_t pass_ns;
-    uint64_t other_ns; /* sampling, commit, emitting, policy                     */
+    uint64_t other_ns;  /* sampling, commit, emitting, policy                     */
+    double plain_ns;    /* a plain iteration's time as the policy knows it; 0: unknown */
+    double loss_ns;     /* ledger, else NaN: time lost by verifying rows so far; below 0: gained */
+    double loss_max_ns; /* ledger, else NaN: what it may come to                     */
+    double expected_tokens; /* ledger: what the plan promised: tokens in ...             */
+    double expected_ns;     /* ... this time; 0: nothing                                 */
 } sl_iteration;
+
+/* The sentence for a reason's word ("worth": "these rows pay, one more would not"); the word
+ * itself if it is not known. */
+SL_API const char *sl_reason_text(const char *reason);
 
 typedef struct sl_generate_params {
     int32_t max_tokens; /* tokens to emit; < 0: until the context is full. Default -1 */

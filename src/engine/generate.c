@@ -370,6 +370,13 @@ static sl_status run_pass(request *q, sl_token root, const sl__draft_node *nodes
                               report, q->err);
 }
 
+const char *sl_reason_text(const char *reason) {
+    for (int i = 0; i < SLP_REASONS; i++)
+        if (strcmp(slp_reason_name((slp_reason)i), reason) == 0)
+            return slp_reason_text((slp_reason)i);
+    return reason;
+}
+
 static void count_iteration(request *q, const slp_step *step, slp_plan plan,
                             const sl_pass_report *report, int32_t index) {
     sl_generate_stats *s = q->stats;
@@ -416,7 +423,12 @@ static void count_iteration(request *q, const slp_step *step, slp_plan plan,
         .utility = policy.utility_step > 0 ? policy.utility_step : NAN,
         .draft_ns = step->draft_ns,
         .pass_ns = step->pass_ns,
-        .other_ns = step->other_ns};
+        .other_ns = step->other_ns,
+        .plain_ns = policy.plain_ns,
+        .loss_ns = policy.loss_max_ns > 0 ? policy.loss_ns : NAN,
+        .loss_max_ns = policy.loss_max_ns > 0 ? policy.loss_max_ns : NAN,
+        .expected_tokens = policy.expected_tokens,
+        .expected_ns = policy.expected_ns};
     q->params->on_iteration(q->params->user, &record);
 }
 

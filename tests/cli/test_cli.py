@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import traceback
+import xml.etree.ElementTree
 
 SLUICE = ""
 FOLDER = ""
@@ -176,6 +177,60 @@ def test_impossible_values_name_flag_value_and_expectation():
 def test_rows_of_a_curve_are_a_list_of_numbers():
     for rows in BAD_ROWS:
         fails(2, ["bench", f"--rows={rows}"], f"--rows {rows}: expected ", "1,2,4,8")
+
+
+def traced(name, *args):
+    """A request's trace: its path and its records."""
+    file = path(name)
+    code, _, err = sluice("run", "-f", "examples/prompts/edit.txt", "-n", "60", "--temp", "0",
+                          "--spec-trace", file, *args)
+    assert code == 0, err
+    with open(file, encoding="utf-8") as f:
+        return file, [json.loads(line) for line in f]
+
+
+def test_a_trace_is_told_and_drawn():
+    """Fails if a pass is not counted, a reason not said, or a chart is missing or broken."""
+    for policy, charts in (("ledger", 8), ("static:3", 7)):
+        file, records = traced("t.jsonl", "--spec-policy", policy)
+        page = path("t.html")
+        code, out, err = sluice("trace", file, "-o", page)
+        assert code == 0 and err == "", err
+        text = out.decode()
+        kept = sum(r["accepted"] for r in records)
+        assert f"trace       {len(records)} iterations, {len(records) + kept} tokens" in text, text
+        assert f"kept {kept} of {sum(r['drafted'] for r in records)}" in text, text
+        assert ("ledger      " in text) == (policy == "ledger"), text
+        reason = {"ledger": "pay", "static:3": "the policy always plans this K"}[policy]
+        assert reason in text, text
+        root = xml.etree.ElementTree.parse(page).getroot()
+        space = "{http://www.w3.org/1999/xhtml}"
+        assert sum(e.tag.endswith("svg") for e in root.iter()) == charts
+        assert any(reason in (e.text or "") for e in root.iter() if e.tag.endswith("title"))
+        assert sum(1 for _ in root.iter(f"{space}table")) == 1
+
+
+def test_what_is_no_trace_is_said_with_its_line():
+    file, records = traced("t.jsonl", "--spec-policy", "ledger")
+    lines = [json.dumps(r) for r in records]
+
+    def wrong(lines, *words, end="\n"):
+        bad = path("bad.jsonl", "\n".join(lines).encode() + end.encode())
+        fails(1, ["trace", bad], "bad.jsonl", *words)
+
+    wrong(lines[:3], "line 3: cut off", end="")
+    wrong(lines[:2] + [lines[2][:30]], "line 3: no record of a trace: ")
+    wrong(lines[:1] + ["[1]"], "line 2: no record of a trace")
+    wrong(lines[:1] + ['{"a":1}'], 'line 2: no "iteration"')
+    wrong(lines[:2] + lines[3:], "line 3: iteration 3, expected 2")
+    wrong([json.dumps({**records[0], "accepted": 99})], 'line 1: "accepted"')
+    wrong([json.dumps({**records[0], "pass_ns": -1})], 'line 1: "pass_ns": expected nanoseconds')
+    wrong([json.dumps({**records[0], "drafter": 7})], 'line 1: "drafter": expected a word')
+    wrong([lines[0], json.dumps({**records[1], "position": 1})], 'line 2: "position"')
+    wrong([], "no lines", end="")
+    fails(1, ["trace", path("none.jsonl")], "none.jsonl")
+    fails(1, ["trace", file, "-o", path("no/folder.html")], "no/folder.html")
+    fails(2, ["trace"], "expected a trace")
 
 
 def test_names_of_synthetic_models_are_listed():
