@@ -372,8 +372,11 @@ static sl_status fill_matrix(expand *e, const tensor *t, unsigned char *out, siz
     return fill_slots(e, t, out, source, t->rows[row], false);
 }
 
+/* One bit in eight is set: with even chances tokens would share fewer experts than those of
+ * real models do (docs/expand.md). */
 static uint64_t bits_of_token(int32_t token) {
-    return sl__random_u64(SEED + 2, 0, (uint64_t)token);
+    const uint64_t a = sl__random_u64(SEED + 2, 0, (uint64_t)token);
+    return a & a >> 16 & a >> 32;
 }
 
 static sl_status fill_embedding(expand *e, const tensor *t, unsigned char *out, size_t bytes,
