@@ -379,17 +379,14 @@ static uint64_t bits_of_token(int32_t token) {
     return a & a >> 16 & a >> 32;
 }
 
-static sl_status fill_embedding(expand *e, const tensor *t, unsigned char *out, size_t bytes,
-                                int32_t token) {
-    if (token >= e->x.small.vocab) {
-        fill_random(e, t->type, out, bytes);
-        return SL_OK;
-    }
+/* A token nobody says has the numbers of one that is said: who measures with tokens drawn
+ * at random finds the routing of text. */
+static sl_status fill_embedding(expand *e, const tensor *t, unsigned char *out, int32_t token) {
     int8_t signals[SL_SLOT];
     for (int32_t i = 0; i < SL_SLOT; i++)
         signals[i] = i >= SL_SIGNAL_CONST || (bits_of_token(token) >> i & 1) ? 1 : -1;
     if (e->x.signals) sl__expand_signal(t->type, out, SIGNAL, signals);
-    return fill_slots(e, t, out, 0, token, true);
+    return fill_slots(e, t, out, 0, token % e->x.small.vocab, true);
 }
 
 static sl_status fill_head(expand *e, const tensor *t, unsigned char *out, int32_t token) {
@@ -463,7 +460,7 @@ static sl_status fill_row(expand *e, const tensor *t, unsigned char *out, size_t
     case EXPERTS:
         return fill_matrix(e, t, out, bytes, expert, row);
     case EMBEDDING:
-        return fill_embedding(e, t, out, bytes, row);
+        return fill_embedding(e, t, out, row);
     case HEAD:
         return fill_head(e, t, out, row);
     case ROUTER:
