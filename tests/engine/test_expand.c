@@ -17,7 +17,7 @@
 enum { PROMPT_MAX = 1024, SHORT = 160, TOKENS = 24, TEXTS = 50 };
 
 #define FAR (-1000.0f) /* no token with such a logit is ever chosen          */
-#define TIE 0.05f      /* logits nearer than this are a matter of rounding   */
+#define TIE 0.2f       /* logits nearer than this are a matter of rounding   */
 
 /* Four times as wide: the stretch is exact. One layer too many, other groups of heads and
  * more of them, wider experts. */
