@@ -195,14 +195,14 @@ void try_chunks(const reference *ref, const sl_model *model, int32_t chunk, int3
 static const int32_t thread_counts[] = {1, 2, 3, 8};
 static const int32_t chunks[] = {1, 2, 7, 33, 512};
 
-bool is_slow_table(const char *isa) {
-    return strcmp(isa, "scalar") == 0 && !world_is_full();
+bool is_slow_table(const char *isa, int32_t n_batches) {
+    return strcmp(isa, "scalar") == 0 && n_batches < 100;
 }
 
 void try_model(const reference *ref, const char *path, const char *isa, sl_weight_layout layout,
                int32_t n_batches, int32_t turn, const char *name) {
     sl_model *model = world_open(path, isa, layout);
-    const bool slow = is_slow_table(sl_model_isa(model));
+    const bool slow = is_slow_table(sl_model_isa(model), n_batches);
     if (slow) n_batches = sl__max_i32(3, n_batches / 5);
     for (size_t t = 0; t < SL_COUNT(thread_counts); t++) {
         const bool alone = thread_counts[t] == 1;

@@ -72,7 +72,8 @@ void try_everywhere(const char *path, kv_types types, int32_t n_batches, uint64_
 void try_sequences(const char *path, const char *isa, int32_t threads, uint64_t seed,
                    const char *name);
 
-/* Too slow for everything, and the least likely to go wrong. */
-bool is_slow_table(const char *isa);
+/* Too slow for everything, unless so many batches are asked for, and the least likely to go
+ * wrong. */
+bool is_slow_table(const char *isa, int32_t n_batches);
 
 #endif

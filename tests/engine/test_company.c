@@ -69,9 +69,9 @@ static void a_row_of_the_embedded_model_has_the_same_bits_in_any_company(void **
     for (int32_t i = 0; (isa = world_table(i)) != NULL; i++) { /* the others: less */
         sl_model *model = world_open(SL_MODEL_FILE, isa, SL_LAYOUT_MAPPED);
         sl_session *s = world_session(model, TINY_CONTEXT, 1, ROWS_MAX, types.k, types.v);
-        try_batches(&ref, s, is_slow_table(isa) ? 1 : 4, 77, isa);
+        try_batches(&ref, s, is_slow_table(isa, n) ? 1 : 4, 77, isa);
         sl_session_close(&s);
-        if (!is_slow_table(isa)) try_chunks(&ref, model, 33, 2, isa);
+        if (!is_slow_table(isa, n)) try_chunks(&ref, model, 33, 2, isa);
         sl_model_close(&model);
     }
     drop_reference(&ref);
