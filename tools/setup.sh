@@ -3,6 +3,7 @@
 #
 #     tools/setup.sh build    what `make`, `make run` and `make test` need
 #     tools/setup.sh ci       and what .ci/run needs on top
+#     tools/setup.sh arm      and what builds and runs it for 64-bit Arm (preset aarch64)
 #
 # Says nothing and changes nothing if everything is there. Otherwise prints the command
 # and runs it on Debian and Ubuntu (with sudo unless root); elsewhere it lists the
@@ -10,9 +11,9 @@
 set -eu
 
 case ${1-} in
-build | ci) ;;
+build | ci | arm) ;;
 *)
-    echo "usage: tools/setup.sh build|ci" >&2
+    echo "usage: tools/setup.sh build|ci|arm" >&2
     exit 2
     ;;
 esac
@@ -42,8 +43,23 @@ clang_links() {
     return $status
 }
 
+# A library of the other architecture, by the name that pkg-config knows.
+arm_library() {
+    need "$1:arm64" test -e "/usr/lib/aarch64-linux-gnu/pkgconfig/$2.pc"
+}
+
 find_missing() {
     missing=
+    if [ "$1" = arm ]; then
+        need gcc-aarch64-linux-gnu command -v aarch64-linux-gnu-gcc
+        need qemu-user command -v qemu-aarch64
+        arm_library libpcre2-dev libpcre2-8
+        arm_library libjansson-dev jansson
+        arm_library zlib1g-dev zlib
+        arm_library libedit-dev libedit
+        arm_library libcmocka-dev cmocka
+        return 0
+    fi
     need gcc compiler_there
     need cmake command -v cmake
     need pkg-config command -v pkg-config
@@ -84,7 +100,9 @@ if [ -n "$missing" ]; then
         echo "setup: please install them with this system's package manager, then run make again" >&2
         exit 1
     fi
-    install="${as_root}apt-get update && ${as_root}apt-get install -y --no-install-recommends $missing"
+    architecture=
+    [ "$1" != arm ] || architecture="${as_root}dpkg --add-architecture arm64 && "
+    install="$architecture${as_root}apt-get update && ${as_root}apt-get install -y --no-install-recommends $missing"
     echo "setup: missing: $missing" >&2
     echo "setup: $install" >&2
     if [ -n "$as_root" ] && ! command -v sudo > /dev/null 2>&1; then
