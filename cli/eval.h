@@ -80,6 +80,7 @@ typedef struct eval_cell {
     int32_t tokens, passes;
     int64_t drafted, accepted;
     uint16_t by_k[EVAL_K_MAX + 1]; /* passes by drafted rows */
+    sl_token newest;               /* sl_generate_stats.pending */
     uint64_t token_hash, logits_hash;
 } eval_cell;
 

@@ -173,11 +173,31 @@ static sl_status measure_cell(measuring *m, const eval_request *q, int32_t arm, 
                         .passes = stats.passes,
                         .drafted = stats.drafted,
                         .accepted = stats.accepted,
+                        .newest = stats.pending,
                         .token_hash = stats.token_hash,
                         .logits_hash = stats.logits_hash};
     for (int32_t k = 0; k <= EVAL_K_MAX; k++)
         cell->by_k[k] = (uint16_t)stats.k_histogram[k];
     cli_progress_update(&m->progress, ++m->cells_done, m->cells);
+    return status;
+}
+
+/* What the drafters could have had right along this request's text, for the oracle. A draft
+ * model is not asked, so with one there is no oracle. */
+static sl_status find_matches(measuring *m, int32_t request, const eval_cell *plain,
+                              sl_error *err) {
+    eval_run *run = m->run;
+    const eval_request *q = &run->workload->requests[request];
+    const int32_t n = q->n_prompt + plain->tokens, committed = sl_session_length(m->shared);
+    if (!run->matches || plain->tokens < 1) return SL_OK;
+    sl_token *text = malloc((size_t)n * sizeof *text);
+    if (!text) return SL_E_NOMEM;
+    memcpy(text, sl_session_tokens(m->shared), (size_t)committed * sizeof *text);
+    if (committed < n) text[committed] = plain->newest; /* emitted, not committed */
+    const sl_status status =
+        sl_draft_matches(run->model, &run->params, text, n, q->n_prompt, EVAL_K_MAX,
+                         run->matches + (size_t)request * (size_t)run->params.max_tokens, err);
+    free(text);
     return status;
 }
 
@@ -190,7 +210,10 @@ static int measure_request(measuring *m, int32_t round, int32_t request) {
     sl_error err = {SL_OK, SL_NOWHERE, ""};
     shuffle(&m->random, order, run->n_arms);
     for (int32_t i = 0; i < run->n_arms; i++) {
-        const sl_status status = measure_cell(m, q, order[i], &cells[order[i]], &err);
+        const int32_t arm = order[i];
+        sl_status status = measure_cell(m, q, arm, &cells[arm], &err);
+        if (status == SL_OK && arm == 0 && round == 0 && !*m->cancel)
+            status = find_matches(m, request, &cells[arm], &err);
         if (status != SL_OK) return cli_complain_status(q->id, status, &err);
         if (*m->cancel) return CLI_OK;
     }
@@ -221,7 +244,8 @@ int eval_measure(eval_run *run, const cli_engine *engine) {
     measuring m = {.run = run, .engine = engine, .cells = (double)cells, .random = run->seed};
     run->cells = calloc(cells, sizeof *run->cells);
     run->done = calloc(requests, sizeof *run->done);
-    if (!run->cells || !run->done) {
+    if (!run->draft_path) run->matches = calloc(requests, (size_t)run->params.max_tokens);
+    if (!run->cells || !run->done || (!run->draft_path && !run->matches)) {
         cli_complain("out of memory for %zu measurements", cells);
         return CLI_FAILED;
     }

@@ -158,6 +158,16 @@ SL_API SL_MUST_USE sl_status sl_generate(sl_session *session, const sl_token *pr
                                          int32_t n_prompt, const sl_generate_params *params,
                                          sl_generate_stats *stats, sl_error *err);
 
+/* What drafting could have brought along text [n], of which the first n_known tokens are
+ * given: matches[i] (written, [n - n_known]) is how many tokens, 0 .. draft_max, of the best
+ * draft after n_known + i tokens are those that follow. Drafts are those of params' prompt
+ * lookup and suffix drafter; a draft model is not asked. Errors: sl_generate_check()'s,
+ * SL_E_ARG, SL_E_NOMEM. Time: that of n drafts. */
+SL_API SL_MUST_USE sl_status sl_draft_matches(const sl_model *model,
+                                              const sl_generate_params *params,
+                                              const sl_token *text, int32_t n, int32_t n_known,
+                                              int32_t draft_max, uint8_t *matches, sl_error *err);
+
 #ifdef __cplusplus
 }
 #endif
