@@ -404,6 +404,62 @@ typedef struct slp_stats {
 
 void slp_controller_stats(const slp_controller *ctl, slp_stats *out);
 
+/* ---- several requests in one pass ------------------------------------------- */
+
+enum {
+    SLP_POOL_REQUESTS_MAX = 64,     /* requests in one pass                           */
+    SLP_POOL_NODES_MAX = 512,       /* drafted nodes of all of them                   */
+    SLP_POOL_EXPERT_WORDS_MAX = 512 /* 64 (layer, expert) pairs each                  */
+};
+
+/* A request in the pass: its root, the newest token, always has a row. */
+typedef struct slp_pool_request {
+    double room_ns;          /* most extra time this request may lose should nothing be
+                                accepted (loss_max_ns - loss_ns of its ledger)            */
+    const uint64_t *experts; /* [expert_words] bit per (layer, expert) its root will read,
+                                or NULL: not known                                       */
+} slp_pool_request;
+
+/* A drafted node of one of the requests. */
+typedef struct slp_pool_node {
+    int32_t request;         /* whose                                                        */
+    int32_t parent;          /* an earlier node of the same request, or -1: its root           */
+    double chance;           /* that it is right if its parent is, 0 .. 1: slp_draft_chances() */
+    const uint64_t *experts; /* [expert_words] as above: a prediction, or NULL           */
+} slp_pool_node;
+
+typedef struct slp_pool {
+    const slp_pool_request *requests; /* [n_requests] 1 .. SLP_POOL_REQUESTS_MAX           */
+    const slp_pool_node *nodes;       /* [n_nodes] 0 .. SLP_POOL_NODES_MAX                 */
+    int32_t n_requests, n_nodes;
+    const double *row_ns; /* [n_requests + n_nodes + 1] time of a pass by rows, without what
+                             expert_ns counts; ascending, [n_requests] > 0               */
+    double expert_ns;     /* of one more distinct (layer, expert); 0: rows say it all      */
+    int32_t expert_words; /* 0 .. SLP_POOL_EXPERT_WORDS_MAX                              */
+} slp_pool;
+
+typedef struct slp_pool_report {
+    double tokens;   /* expected beyond one per request                              */
+    int32_t rows;    /* roots and chosen nodes                                       */
+    double pass_ns;  /* of the pass as chosen                                        */
+    double plain_ns; /* of a pass over the roots alone                               */
+} slp_pool_report;
+
+/* Choose the nodes of all requests that are worth their rows together: those that maximise
+ * expected tokens minus what plain decoding of the same requests would emit in the extra time,
+ * among sets whose extra time no request lacks the room for. Experts that the roots read anyway
+ * are sunk cost. chosen [n_nodes] is written: 1 = verify; a chosen node's parent is chosen.
+ * report (nullable) is written. SLP_E_ARG: a number is out of range, nothing written.
+ * Without experts the optimum, else a greedy choice. O(n_nodes^2 * expert_words); about 9 KB
+ * of stack. Source: the rule follows MoE cost models as in Cascade, section 3, over the rows of a
+ * whole batch; the choice is ours (pool.c). */
+slp_status slp_pool_plan(const slp_pool *pool, uint8_t *chosen, slp_pool_report *report);
+
+/* Chances of the nodes of the draft that was last given to slp_plan_draft(), each given those
+ * before it: chance [] is written, at most SLP_DRAFT_TOKENS_MAX; returns how many. 0 under
+ * policies other than ledger and before the first draft. */
+int32_t slp_draft_chances(const slp_controller *ctl, double *chance);
+
 /* ---- expert budget ------------------------------------------------------ */
 
 typedef enum slp_budget_mode {
