@@ -10,6 +10,9 @@ enum { SIM_ROWS_MAX = 65, SIM_CURVE_POINTS_MAX = 64 };
 
 typedef struct sim_curve {
     double cost[SIM_ROWS_MAX + 1]; /* [rows] in units of one row; [1] = 1; [0] unused */
+    double expert_share; /* of a row's time that reading its experts takes; only used where
+                            experts are known (sim_pass_time)                          */
+    double row_cost;     /* of one more row beside its experts                          */
 } sim_curve;
 
 /* "target", "olmoe-bytes", "ik", "llama.cpp", "dense", or a csv file of "rows,time" lines in

@@ -74,6 +74,31 @@ static char *copy_of(const char *text) {
     return copy;
 }
 
+/* Draft a request's tokens and append it. Outputs of one token have no iteration after the
+ * prompt's: they are left out. */
+static sl_status append(sim_recordings *r, const char *task, const char *id, const token_list *t,
+                        sim_drafter drafter, sl_error *err) {
+    if (t->n - t->prompt < 2) return SL_OK;
+    if (r->n == r->room) {
+        const size_t room = r->room ? 2 * r->room : 64;
+        sim_request *more = realloc(r->requests, room * sizeof(*more));
+        if (!more) return sl__fail(err, SL_E_NOMEM, 0, "no memory");
+        r->requests = more;
+        r->room = room;
+    }
+    sim_request q = {copy_of(task), copy_of(id ? id : ""), t->prompt, t->n - t->prompt, NULL};
+    sl_status status = sl__fail(err, SL_E_NOMEM, 0, "no memory");
+    if (q.task && q.id) status = draft_all(&q, t, drafter, err);
+    if (status == SL_OK) {
+        r->requests[r->n++] = q;
+        return SL_OK;
+    }
+    free(q.task);
+    free(q.id);
+    free(q.points);
+    return status;
+}
+
 static sl_status add_request(sim_recordings *r, json_t *line, sim_vocab *vocab, sim_drafter drafter,
                              sl_error *err) {
     const char *id = json_string_value(json_object_get(line, "id"));
@@ -84,36 +109,42 @@ static sl_status add_request(sim_recordings *r, json_t *line, sim_vocab *vocab, 
         return sl__fail(err, SL_E_FORMAT, 0, "expected task, prompt and output");
     const size_t prompt_n = strlen(prompt), output_n = strlen(output);
     if (prompt_n + output_n > 1 << 26) return sl__fail(err, SL_E_FORMAT, 0, "too long");
-    if (r->n == r->room) {
-        const size_t room = r->room ? 2 * r->room : 64;
-        sim_request *more = realloc(r->requests, room * sizeof(*more));
-        if (!more) return sl__fail(err, SL_E_NOMEM, 0, "no memory");
-        r->requests = more;
-        r->room = room;
-    }
+    /* A token has at least one byte: the rooms suffice. */
     token_list t = {malloc((prompt_n + output_n + 1) * sizeof(int32_t)), 0, 0};
-    sim_request q = {copy_of(task), copy_of(id ? id : ""), 0, 0, NULL};
+    if (!t.tokens) return sl__fail(err, SL_E_NOMEM, 0, "no memory");
     int32_t more = 0;
-    sl_status status = SL_E_NOMEM;
-    if (t.tokens && q.task && q.id) /* a token has at least one byte: the rooms suffice */
-        status = sim_vocab_tokenize(vocab, prompt, prompt_n, t.tokens, (int32_t)prompt_n, &t.prompt,
-                                    err);
+    sl_status status =
+        sim_vocab_tokenize(vocab, prompt, prompt_n, t.tokens, (int32_t)prompt_n, &t.prompt, err);
     if (status == SL_OK)
         status = sim_vocab_tokenize(vocab, output, output_n, t.tokens + t.prompt, (int32_t)output_n,
                                     &more, err);
     t.n = t.prompt + more;
-    q.prompt_tokens = t.prompt;
-    q.output_tokens = more;
-    /* Shorter ones have no iteration after the prompt's. */
-    if (status == SL_OK && more >= 2) status = draft_all(&q, &t, drafter, err);
+    if (status == SL_OK) status = append(r, task, id, &t, drafter, err);
     free(t.tokens);
-    if (status == SL_OK && more >= 2) {
-        r->requests[r->n++] = q;
-        return SL_OK;
+    return status;
+}
+
+static bool take_tokens(token_list *t, const json_t *list) {
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_int_t id = json_integer_value(json_array_get(list, i));
+        if (id < 0 || id > INT32_MAX) return false;
+        t->tokens[t->n++] = (int32_t)id;
     }
-    free(q.task);
-    free(q.id);
-    free(q.points);
+    return true;
+}
+
+sl_status sim_recordings_add_tokens(sim_recordings *r, const char *task, const char *id,
+                                    const json_t *prompt, const json_t *output, sim_drafter drafter,
+                                    sl_error *err) {
+    const size_t n = json_array_size(prompt) + json_array_size(output);
+    if (n == 0 || n > 1 << 24)
+        return sl__fail(err, SL_E_FORMAT, 0, "expected prompt_ids and gen_ids");
+    token_list t = {malloc(n * sizeof(int32_t)), 0, (int32_t)json_array_size(prompt)};
+    if (!t.tokens) return sl__fail(err, SL_E_NOMEM, 0, "no memory");
+    sl_status status = take_tokens(&t, prompt) && take_tokens(&t, output)
+                           ? append(r, task, id, &t, drafter, err)
+                           : sl__fail(err, SL_E_FORMAT, 0, "a token id is out of range");
+    free(t.tokens);
     return status;
 }
 

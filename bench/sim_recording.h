@@ -10,6 +10,7 @@
 #ifndef SIM_RECORDING_H
 #define SIM_RECORDING_H
 
+#include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,9 @@ typedef struct sim_point {
     uint8_t match;   /* tokens of context it rests on, at most 255  */
     uint8_t matched; /* of its nodes, how many came out as drafted  */
     uint8_t seen[SIM_DRAFT_MAX], agreed[SIM_DRAFT_MAX]; /* see sl__draft_node; at most 255 */
+    /* Distinct experts per layer of a pass over the newest token and [K] drafted ones; all 0
+     * where routes were not recorded (sim_routing.h). */
+    float experts[SIM_DRAFT_MAX + 1];
 } sim_point;
 
 typedef struct sim_request {
@@ -43,6 +47,10 @@ typedef enum sim_drafter { SIM_NGRAM, SIM_SUFFIX } sim_drafter;
  * was read before stays. */
 SL_MUST_USE sl_status sim_recordings_add(sim_recordings *r, const char *path, sim_vocab *vocab,
                                          sim_drafter drafter, sl_error *err);
+/* Append one request given as arrays of token ids; the same errors, without a place. */
+SL_MUST_USE sl_status sim_recordings_add_tokens(sim_recordings *r, const char *task, const char *id,
+                                                const json_t *prompt, const json_t *output,
+                                                sim_drafter drafter, sl_error *err);
 void sim_recordings_free(sim_recordings *r);
 
 /* The same order for the same seed, whatever files they came from. */

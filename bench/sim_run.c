@@ -68,6 +68,12 @@ static slp_step step_at(const sim_request *q, int32_t at, int32_t k, int32_t n) 
     return step;
 }
 
+double sim_pass_time(const sim_curve *curve, const sim_point *point, int32_t k) {
+    const double root = (double)point->experts[0];
+    if (root == 0) return curve->cost[k + 1];
+    return 1 + curve->expert_share * ((double)point->experts[k] / root - 1) + curve->row_cost * k;
+}
+
 sim_result sim_run(const sim_policy *policy, const sim_request *q, const sim_curve *curve,
                    const sim_noise *noise, uint64_t index, slp_prior *prior) {
     controller_memory mem;
@@ -83,7 +89,7 @@ sim_result sim_run(const sim_policy *policy, const sim_request *q, const sim_cur
         const slp_plan plan = slp_plan_draft(ctl, &draft);
         slp_step step =
             step_at(q, at, sl__min_i32(plan.draft_tokens, draft.n_nodes), draft.n_nodes);
-        const double cost = curve->cost[step.rows];
+        const double cost = sim_pass_time(curve, &q->points[at], step.drafted);
         step.pass_ns =
             (uint64_t)(cost * PLAIN_NS * sim_noise_factor(noise, index, (uint64_t)r.iterations));
         const slp_status observed = slp_observe(ctl, &step);
@@ -109,7 +115,7 @@ double sim_static_time(const sim_request *q, const sim_curve *curve, int32_t k, 
         const sim_point *p = &q->points[at];
         const int32_t n = p->match >= match_min ? sl__min_i32(p->drafted, k) : 0;
         const slp_step step = step_at(q, at, n, n);
-        time += curve->cost[step.rows];
+        time += sim_pass_time(curve, p, n);
         at += step.emitted;
     }
     return time;
@@ -121,10 +127,10 @@ double sim_oracle_time(const sim_request *q, const sim_curve *curve, int32_t k_m
     SL_ASSERT(SIM_DRAFT_MAX + 1 < 32);
     left[q->output_tokens % 32] = 0;
     for (int32_t at = q->output_tokens - 1; at >= 1; at--) {
-        double least = curve->cost[1] + left[(at + 1) % 32];
+        double least = sim_pass_time(curve, &q->points[at], 0) + left[(at + 1) % 32];
         for (int32_t k = 1; k <= sl__min_i32(q->points[at].matched, k_max); k++) {
             const int32_t to = sl__min_i32(at + k + 1, q->output_tokens);
-            const double time = curve->cost[k + 1] + left[to % 32];
+            const double time = sim_pass_time(curve, &q->points[at], k) + left[to % 32];
             if (time < least) least = time;
         }
         left[at % 32] = least;

@@ -31,6 +31,10 @@ typedef struct sim_result {
     int64_t tested; /* iterations that ran to learn something: starts, refreshes, tests */
 } sim_result;
 
+/* Time of the pass at a point that verifies k tokens: by rows, or where the point knows its
+ * experts 1 + expert_share (experts(k) / experts(0) - 1) + row_cost k. */
+double sim_pass_time(const sim_curve *curve, const sim_point *point, int32_t k);
+
 /* prior (nullable): what earlier requests taught ledger; learns from this one. */
 sim_result sim_run(const sim_policy *policy, const sim_request *request, const sim_curve *curve,
                    const sim_noise *noise, uint64_t index, slp_prior *prior);

@@ -4,6 +4,8 @@
  *             [--drafter ngram|suffix] [--curve target|olmoe-bytes|ik|llama.cpp|dense|FILE.csv]
  *             [--policy P[,P...]] [-o md|csv|json|html] [--seed N] [--noise R] [--tail R]
  *             [--draft-max N] [--no-prior]
+ *     slp_sim --routing META.jsonl[.gz] IDS.u8[.gz] [--layers N] [--slots N]
+ *             [--expert-share R] [the options above but --vocab and --curve]
  *     slp_sim --synthetic N [--seed S]
  *
  * What is simulated and what the columns mean: docs/policy.md, section 6. */
@@ -13,6 +15,7 @@
 
 #include "base/base.h"
 #include "sim_report.h"
+#include "sim_routing.h"
 #include "sim_synthetic.h"
 
 enum { POLICIES_MAX = 32, FILES_MAX = 64 };
@@ -23,6 +26,8 @@ static const char usage[] =
     "               [--policy P[,P...]]\n"
     "               [-o md|csv|json|html] [--seed N] [--noise R] [--tail R] [--draft-max N]\n"
     "               [--no-prior]\n"
+    "       slp_sim --routing META.jsonl[.gz] IDS.u8[.gz] [--layers N] [--slots N]\n"
+    "               [--expert-share R] [options as above but --vocab and --curve]\n"
     "       slp_sim --synthetic N [--seed S]\n"
     "\n"
     "  --replay      recorded outputs: JSON lines with task, prompt, output\n"
@@ -37,6 +42,11 @@ static const char usage[] =
     "  --tail        share of passes that take three times as long (0)\n"
     "  --draft-max   most rows that ledger verifies, 1 .. 16 (15)\n"
     "  --no-prior    every request under ledger begins with no knowledge of earlier ones\n"
+    "  --routing     recorded outputs with the experts of each token ([token][layer][slot]); a\n"
+    "                pass costs what it reads: 1 + share (experts / experts of one row - 1) +\n"
+    "                0.02 per drafted row. Experts of rejected tokens were not recorded: a mean\n"
+    "  --layers      of the routes (24), --slots experts per token and layer (4)\n"
+    "  --expert-share  of a plain iteration's time (0.7)\n"
     "  --synthetic   check the ledger's bound on N made-up requests, hostile ones among them;\n"
     "                exit status 1 if it is ever broken\n";
 
@@ -44,6 +54,9 @@ typedef struct options {
     const char *replay[FILES_MAX];
     int n_replay;
     const char *vocab, *curve, *policies;
+    const char *routing_meta, *routing_ids;
+    sim_routing_shape shape;
+    double expert_share;
     sim_format format;
     sim_noise noise;
     sim_drafter drafter;
@@ -93,6 +106,14 @@ static bool take_option(options *o, const char *name, const char *value) {
         good = take_number(value, 0, 0.3, &o->noise.relative);
     } else if (strcmp(name, "--tail") == 0) {
         good = take_number(value, 0, 1, &o->noise.tail);
+    } else if (strcmp(name, "--expert-share") == 0) {
+        good = take_number(value, 0, 1, &o->expert_share);
+    } else if (strcmp(name, "--layers") == 0) {
+        good = take_number(value, 1, 1024, &x);
+        o->shape.layers = (int32_t)x;
+    } else if (strcmp(name, "--slots") == 0) {
+        good = take_number(value, 1, 64, &x);
+        o->shape.slots = (int32_t)x;
     } else if (strcmp(name, "--draft-max") == 0) {
         good = take_number(value, 1, SIM_DRAFT_MAX, &x);
         o->draft_max = (int32_t)x;
@@ -115,6 +136,9 @@ static bool parse(int argc, char **argv, options *o) {
         } else if (strcmp(argv[i], "--replay") == 0) {
             while (i + 1 < argc && argv[i + 1][0] != '-' && o->n_replay < FILES_MAX)
                 o->replay[o->n_replay++] = argv[++i];
+        } else if (strcmp(argv[i], "--routing") == 0 && i + 2 < argc) {
+            o->routing_meta = argv[++i];
+            o->routing_ids = argv[++i];
         } else if (!take_option(o, argv[i], argv[i + 1])) {
             fprintf(stderr, "slp_sim: %s %s: not understood\n", argv[i], argv[i + 1]);
             return false;
@@ -122,7 +146,7 @@ static bool parse(int argc, char **argv, options *o) {
             i++;
         }
     }
-    return o->synthetic > 0 || (o->n_replay > 0 && o->vocab);
+    return o->synthetic > 0 || o->routing_meta || (o->n_replay > 0 && o->vocab);
 }
 
 static int parse_policies(const options *o, sim_policy *policies, sl_error *err) {
@@ -174,6 +198,9 @@ static sl_status run_recorded(const options *o, sim_recordings *recordings, sl_e
     if (report.n_policies == 0) return SL_E_ARG;
     sl_status status = sim_curve_open(&curve, o->curve, err);
     if (status != SL_OK) return status;
+    curve.expert_share = o->expert_share;
+    curve.row_cost = 0.02;
+    if (o->routing_meta) report.curve = "by experts";
     for (int p = 0; p < report.n_policies; p++)
         priors[p] = o->no_prior ? NULL : slp_prior_init(memory[p].bytes, sizeof memory[p].bytes);
     report.n = recordings->n;
@@ -204,6 +231,26 @@ static sl_status replay(const options *o, sl_error *err) {
     if (status == SL_OK) status = run_recorded(o, &recordings, err);
     sim_recordings_free(&recordings);
     sim_vocab_close(vocab);
+    return status;
+}
+
+/* Mean unions, and how far they are from routing at random. */
+static void print_unions(const sim_union *mean, FILE *out) {
+    fprintf(out, "Distinct experts per layer of 1, 2, 4, 8, 16 consecutive tokens:");
+    for (int32_t n = 1; n <= 16; n *= 2)
+        fprintf(out, " %.1f", mean->experts[n]);
+    fprintf(out, "\n\nExact for drafted tokens that came out; a rejected one adds the mean of one "
+                 "more consecutive token.\n\n");
+}
+
+static sl_status routed(const options *o, sl_error *err) {
+    sim_recordings recordings = {NULL, 0, 0};
+    sim_union mean;
+    sl_status status = sim_routing_add(&recordings, o->routing_meta, o->routing_ids, o->shape,
+                                       o->drafter, &mean, err);
+    if (status == SL_OK && o->format == SIM_MD) print_unions(&mean, stdout);
+    if (status == SL_OK) status = run_recorded(o, &recordings, err);
+    sim_recordings_free(&recordings);
     return status;
 }
 
@@ -251,13 +298,15 @@ int main(int argc, char **argv) {
                  .policies = "off,static:1,static:2,static:3,static:4,static:5,static:6,static:7,"
                              "static:8,cascade,ledger",
                  .noise = {.relative = 0.05, .seed = 1},
+                 .shape = {24, 4},
+                 .expert_share = 0.7,
                  .draft_max = 15};
     if (!parse(argc, argv, &o)) {
         fputs(usage, stderr);
         return 2;
     }
     if (o.synthetic > 0) return run_synthetic(o.synthetic, o.noise.seed) > 0;
-    if (replay(&o, &err) == SL_OK) return 0;
+    if ((o.routing_meta ? routed(&o, &err) : replay(&o, &err)) == SL_OK) return 0;
     fprintf(stderr, "slp_sim: %s\n", err.text);
     return 1;
 }

@@ -72,6 +72,31 @@ def check_page(path):
     assert page.count("<svg") == 3 and "http" not in page.replace("http://www.w3.org", "")
 
 
+def check_routing(folder):
+    """A pass costs the experts it reads: rows that use the root's are almost free."""
+    loop = [5, 6, 7, 8] * 12
+    meta, ids = os.path.join(folder, "meta.jsonl"), os.path.join(folder, "ids.u8")
+    with open(meta, "w", encoding="utf-8") as f:
+        for i in range(2):
+            f.write(json.dumps({"id": f"r{i}", "prompt_ids": [1, 2], "gen_ids": loop,
+                                "tok_offset": 47 * i, "n_routed": 47}) + "\n")
+    base = ("--routing", meta, ids, "--layers", "2", "--slots", "1", "--expert-share", "1",
+            "--policy", "static:4")
+    times = []
+    for route in ([3, 3] * 47, [i for t in range(47) for i in (2 * t, 2 * t + 1)]):
+        with open(ids, "wb") as f:
+            f.write(bytes(route * 2))
+        row = json.loads(sim(*base, "-o", "json").splitlines()[0])
+        times.append(row["policies"]["static:4"]["time"])
+    # 47 tokens: 4 plain ones, 9 passes of five rows; experts 1 or 5, the last two by the mean.
+    assert abs(times[0] - (4 + 9 * 1.08)) < 1e-3, times
+    assert abs(times[1] - (4 + 9 * 5.08)) < 1e-3, times
+    assert "experts per layer of 1, 2, 4, 8, 16 consecutive tokens: 1.0 2.0 4.0" in sim(*base)
+    with open(ids, "wb") as f:
+        f.write(bytes(100))
+    assert "meta.jsonl:2: expected tok_offset" in sim(*base, code=1)
+
+
 def check_curve(path, folder):
     curve = os.path.join(folder, "curve.csv")
     with open(curve, "w", encoding="utf-8") as f:
@@ -116,6 +141,7 @@ def main():
         check_replay(path)
         check_drafters(path)
         check_page(path)
+        check_routing(folder)
         check_curve(path, folder)
         check_refusals(path, folder)
         check_vocabulary(folder)

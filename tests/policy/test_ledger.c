@@ -1,6 +1,7 @@
 /* test_ledger.c - the ledger policy: what it promises, what it learns, and why it says so. */
 #include "policy_world.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -328,20 +329,20 @@ static void drafters_are_judged_apart(void **state) {
 
 enum { ITERATIONS = 300 };
 
-/* Fails if: a decision depends on anything that a trace does not hold. */
-static void a_replayed_request_makes_the_same_decisions(void **state) {
-    (void)state;
+/* A trace of a request of ITERATIONS iterations with drafts of every kind by two drafters;
+ * [*length], the caller's to free(). */
+static char *record_request(size_t *length) {
     policy_memory mem;
     slp_config cfg = ledger_config("ledger:2%");
     cfg.draft_tokens_max = 20;
     char *text = malloc((ITERATIONS + 1) * SLP_TRACE_LINE_MAX);
     assert_non_null(text);
-    size_t length = 0, line = 0;
+    size_t line = 0;
     uint64_t seed = 11;
     int verified = 0;
     slp_controller *ctl = cascade_begin(&mem, &cfg);
-    assert_int_equal(slp_trace_format_header(text, SLP_TRACE_LINE_MAX, &cfg, &length), SLP_OK);
-    text[length++] = '\n';
+    assert_int_equal(slp_trace_format_header(text, SLP_TRACE_LINE_MAX, &cfg, length), SLP_OK);
+    text[(*length)++] = '\n';
     for (int i = 0; i < ITERATIONS; i++) {
         slp_draft_node nodes[20];
         slp_draft draft = {nodes, random_in(&seed, 0, 20), random_in(&seed, 0, 1)};
@@ -358,16 +359,101 @@ static void a_replayed_request_makes_the_same_decisions(void **state) {
         verified += step.drafted > 0;
         assert_int_equal(slp_observe(ctl, &step), SLP_OK);
         const slp_trace_record record = slp_trace_record_of(ctl, &plan, &step);
-        assert_int_equal(slp_trace_format_record(text + length, SLP_TRACE_LINE_MAX, &record, &line),
-                         SLP_OK);
-        length += line;
-        text[length++] = '\n';
+        assert_int_equal(
+            slp_trace_format_record(text + *length, SLP_TRACE_LINE_MAX, &record, &line), SLP_OK);
+        *length += line;
+        text[(*length)++] = '\n';
     }
     assert_in_range(verified, 20, ITERATIONS - 20);
+    return text;
+}
+
+/* Fails if: a decision depends on anything that a trace does not hold. */
+static void a_replayed_request_makes_the_same_decisions(void **state) {
+    (void)state;
+    size_t length = 0;
+    char *text = record_request(&length);
     slp_replay_report report;
     assert_int_equal(slp_replay(text, length, &report, NULL), SLP_OK);
     assert_int_equal(report.iterations, ITERATIONS);
     assert_int_equal(report.mismatch, -1);
+    free(text);
+}
+
+/* ---- what a decision rests on, one field at a time ---- */
+
+static void change_drafter(slp_trace_record *r) {
+    r->drafter = 0;
+}
+
+static void change_nodes(slp_trace_record *r) {
+    for (char *node = r->nodes; *node; node++)
+        *node = 'A';
+}
+
+static void change_shadow(slp_trace_record *r) {
+    r->step.shadow_matched = 0;
+}
+
+static void change_compared(slp_trace_record *r) {
+    r->step.shadow_compared = r->step.shadow_matched = 0;
+}
+
+static void change_accepted(slp_trace_record *r) {
+    if (r->step.accepted > 0) r->step.shadow_compared = r->step.shadow_matched = 0;
+    r->step.accepted = 0;
+    r->step.emitted = 1;
+}
+
+static void change_emitted(slp_trace_record *r) {
+    r->step.emitted = 1;
+}
+
+static void change_pass_time(slp_trace_record *r) {
+    if (r->step.drafted > 0) r->step.pass_ns *= 2;
+}
+
+static void change_draft_time(slp_trace_record *r) {
+    if (r->step.drafted > 0) r->step.draft_ns += PLAIN_NS / 2;
+}
+
+/* The trace with every record changed: does a replay notice? */
+static bool replay_notices(const char *text, size_t length, void (*change)(slp_trace_record *)) {
+    char *changed = malloc((ITERATIONS + 1) * SLP_TRACE_LINE_MAX);
+    assert_non_null(changed);
+    const char *line = memchr(text, '\n', length), *end = text + length;
+    assert_non_null(line);
+    size_t n = (size_t)(++line - text), written = 0;
+    memcpy(changed, text, n);
+    while (line < end) {
+        slp_trace_record record;
+        const char *next = memchr(line, '\n', (size_t)(end - line));
+        assert_non_null(next);
+        assert_int_equal(slp_trace_parse_record(line, (size_t)(next - line), &record, NULL),
+                         SLP_OK);
+        change(&record);
+        assert_int_equal(
+            slp_trace_format_record(changed + n, SLP_TRACE_LINE_MAX, &record, &written), SLP_OK);
+        n += written;
+        changed[n++] = '\n';
+        line = next + 1;
+    }
+    slp_replay_report report;
+    assert_int_equal(slp_replay(changed, n, &report, NULL), SLP_OK);
+    free(changed);
+    return report.mismatch >= 0;
+}
+
+/* Fails if: a replay takes no account of a recorded field that decisions rest on. */
+static void a_replay_heeds_every_field_that_decides(void **state) {
+    (void)state;
+    static void (*const changes[])(slp_trace_record *) = {
+        change_drafter,  change_nodes,   change_shadow,    change_compared,
+        change_accepted, change_emitted, change_pass_time, change_draft_time};
+    size_t length = 0;
+    char *text = record_request(&length);
+    for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++)
+        if (!replay_notices(text, length, changes[i])) fail_msg("change %zu goes unnoticed", i);
     free(text);
 }
 
@@ -402,6 +488,7 @@ int main(void) {
         cmocka_unit_test(other_policies_leave_a_prior_alone),
         cmocka_unit_test(drafters_are_judged_apart),
         cmocka_unit_test(a_replayed_request_makes_the_same_decisions),
+        cmocka_unit_test(a_replay_heeds_every_field_that_decides),
         cmocka_unit_test(a_copied_controller_goes_on_alike),
     };
     return cmocka_run_group_tests_name("ledger", tests, NULL, NULL);
