@@ -118,19 +118,11 @@ void slp__ledger_plan(slp_controller *ctl, int32_t drafter, const uint8_t *kinds
     ctl->stats.expected_ns = l->expected_ratio * ctl->stats.plain_ns;
 }
 
-
-void slp__ledger_draft(slp_controller *ctl, const slp_draft *draft) {
-    uint8_t kinds[SLP_DRAFT_TOKENS_MAX];
-    for (int32_t i = 0; i < draft->n_nodes; i++)
-        kinds[i] = slp__node_class(&draft->nodes[i]);
-    slp__ledger_plan(ctl, draft->drafter, kinds, draft->n_nodes);
-}
-
 int32_t slp_draft_chances(const slp_controller *ctl, double *chance) {
     const slp__ledger *l = &ctl->u.ledger;
     if (ctl->cfg.policy != SLP_POLICY_LEDGER || ctl->cfg.draft_tokens_max == 0) return 0;
     for (int32_t i = 0; i < l->n_nodes; i++)
-        chance[i] = slp__accept_chance(l, i);
+        chance[i] = slp__accept_chance(l, l->drafter, l->node_class[i], i);
     return l->n_nodes;
 }
 

@@ -15,7 +15,7 @@
  * largest net, and the best stage is kept: the time of rows need not be convex, and three
  * nodes can pay where one does not. Without experts that is the optimum, because survival
  * falls along a path and rows are all alike; with experts it is a heuristic, as choosing
- * among overlapping sets is hard (tests/policy/test_pool.c holds both against every subset). */
+ * among overlapping sets is hard (tests/policy/test_row_pool.c holds both against every subset). */
 #include "sluice_policy.h"
 
 #include <string.h>

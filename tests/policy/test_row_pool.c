@@ -1,4 +1,4 @@
-/* test_pool.c - several requests in one pass: which of their nodes get a row. */
+/* test_row_pool.c - several requests in one pass: which of their nodes get a row. */
 #include "policy_world.h"
 
 #include <stdint.h>
@@ -238,5 +238,5 @@ int main(void) {
         cmocka_unit_test(numbers_out_of_range_are_refused),
         cmocka_unit_test(the_chances_of_a_draft_can_be_asked_for),
     };
-    return cmocka_run_group_tests_name("pool", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("row_pool", tests, NULL, NULL);
 }
