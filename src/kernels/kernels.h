@@ -80,7 +80,11 @@ extern const sl__kernels sl__kernels_scalar;
 #if SL_HAVE_AVX2
 extern const sl__kernels sl__kernels_avx2;
 #endif
+#if SL_HAVE_AVXVNNI
+extern const sl__kernels sl__kernels_avxvnni;
+#endif
 #if SL_HAVE_AVX512
+extern const sl__kernels sl__kernels_avxvnni_vl; /* "avxvnni" in AVX-512's encoding */
 extern const sl__kernels sl__kernels_avx512;
 #endif
 #if SL_HAVE_NEON_DOT

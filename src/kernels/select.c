@@ -11,6 +11,12 @@ const sl__kernels *const sl__kernels_all[] = {
 #if SL_HAVE_AVX512
     &sl__kernels_avx512,
 #endif
+#if SL_HAVE_AVXVNNI
+    &sl__kernels_avxvnni,
+#endif
+#if SL_HAVE_AVX512
+    &sl__kernels_avxvnni_vl,
+#endif
 #if SL_HAVE_AVX2
     &sl__kernels_avx2,
 #endif

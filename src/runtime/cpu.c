@@ -8,6 +8,10 @@
 #include <sys/auxv.h>
 #endif
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 uint32_t sl__cpu_features(void) {
     uint32_t features = 0;
 #if defined(__x86_64__)
@@ -17,6 +21,9 @@ uint32_t sl__cpu_features(void) {
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512vnni"))
         features |= SL_CPU_AVX512;
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    if (features && __get_cpuid_count(7, 1, &a, &b, &c, &d) && a & 1u << 4)
+        features |= SL_CPU_AVXVNNI; /* not a name that all compilers' tables have */
 #elif defined(__aarch64__) && defined(__linux__)
     enum { HWCAP_ASIMDDP_BIT = 20 }; /* of the kernel's interface, asm/hwcap.h */
     if (getauxval(AT_HWCAP) >> HWCAP_ASIMDDP_BIT & 1) features |= SL_CPU_NEON_DOT;

@@ -171,8 +171,8 @@ static void products_have_the_scalar_bits_for_any_number_of_rows(void **state) {
     check_random r = {1, 0};
     for (int32_t t = 0; t < sl__kernels_count; t++)
         if (table_or_skip(t)) print_message("    runs %s\n", sl__kernels_all[t]->name);
-    static const int32_t sizes[][2] = {{32, 1},   {32, 16},  {64, 17}, {96, 33},
-                                       {256, 17}, {256, 64}, {512, 40}};
+    static const int32_t sizes[][2] = {{32, 1},   {32, 16},  {64, 17},  {96, 33},
+                                       {256, 17}, {288, 17}, {256, 64}, {512, 40}};
     for (int f = 0; f < SL_PANEL_FORMATS; f++) {
         for (size_t i = 0; i < SL_COUNT(sizes); i++)
             if (sizes[i][0] % sl__format_block((sl__format)f) == 0)
@@ -313,6 +313,15 @@ static void selection_obeys_cpu_and_name(void **state) {
 #if SL_HAVE_AVX2
     assert_null(sl__kernels_select(0, "avx2"));
     assert_string_equal(sl__kernels_select(SL_CPU_AVX2, NULL)->name, "avx2");
+    assert_null(sl__kernels_select(SL_CPU_AVX2, "avxvnni"));
+#endif
+#if SL_HAVE_AVXVNNI
+    assert_ptr_equal(sl__kernels_select(SL_CPU_AVX2 | SL_CPU_AVXVNNI, NULL), &sl__kernels_avxvnni);
+#endif
+#if SL_HAVE_AVX512 /* its own encoding, unless the processor has both */
+    assert_ptr_equal(sl__kernels_select(SL_CPU_AVX2 | SL_CPU_AVX512, "avxvnni"),
+                     &sl__kernels_avxvnni_vl);
+    assert_string_equal(sl__kernels_select(SL_CPU_AVX2 | SL_CPU_AVX512, NULL)->name, "avx512");
 #endif
 }
 

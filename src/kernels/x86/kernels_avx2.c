@@ -1,7 +1,8 @@
 /* kernels_avx2.c - AVX2 + FMA + F16C (Haswell 2013, Zen 1 and later): 8 outputs a register.
  *
  * Built with -mavx2 -mfma -mf16c for this file alone, so nothing here may be reached
- * before select.c has checked the CPU. Only the table is exported. Orders of operations
+ * before select.c has checked the CPU. Only tables are exported: of AVX2 alone, and two of
+ * the same with products of quantised weights by VNNI (quants_avxvnni.c). Orders of operations
  * are kernels_scalar.c's: sixteen lanes are two registers here. Products with quantised
  * weights: quants_avx2.c. */
 #include "kernels/kernels.h"
@@ -240,20 +241,48 @@ static void rms_norm(float *y, const float *x, const float *weight, int32_t n, f
         y[i] = x[i] * scale * weight[i];
 }
 
+/* ---- tables: one for each way to multiply bytes ---- */
+
+#define FLOAT_PRODUCTS                                                                             \
+    [SL_FORMAT_F32] = matmul_f32, [SL_FORMAT_F16] = matmul_f16, [SL_FORMAT_BF16] = matmul_bf16,    \
+    [SL_FORMAT_INT8] = matmul_int8
+#define ROW_OPERATIONS                                                                             \
+    .quantise = quantise, .softmax = softmax, .silu_mul = silu_mul, .rms_norm = rms_norm,          \
+    .to_half = to_half
+
 const sl__kernels sl__kernels_avx2 = {
     .name = "avx2",
     .needs = SL_CPU_AVX2,
-    .matmul = {[SL_FORMAT_F32] = matmul_f32,
-               [SL_FORMAT_F16] = matmul_f16,
-               [SL_FORMAT_BF16] = matmul_bf16,
-               [SL_FORMAT_INT8] = matmul_int8,
+    .matmul = {FLOAT_PRODUCTS,
 #define X(NAME, name, columns, bytes) [SL_FORMAT_##NAME] = sl__matmul_##name##_avx2,
                SL_QUANT_FORMATS(X)
 #undef X
     },
-    .quantise = quantise,
-    .softmax = softmax,
-    .silu_mul = silu_mul,
-    .rms_norm = rms_norm,
-    .to_half = to_half,
+    ROW_OPERATIONS,
 };
+
+#if SL_HAVE_AVXVNNI
+const sl__kernels sl__kernels_avxvnni = {
+    .name = "avxvnni",
+    .needs = SL_CPU_AVX2 | SL_CPU_AVXVNNI,
+    .matmul = {FLOAT_PRODUCTS,
+#define X(NAME, name, columns, bytes) [SL_FORMAT_##NAME] = sl__matmul_##name##_avxvnni,
+               SL_QUANT_FORMATS(X)
+#undef X
+    },
+    ROW_OPERATIONS,
+};
+#endif
+
+#if SL_HAVE_AVX512
+const sl__kernels sl__kernels_avxvnni_vl = {
+    .name = "avxvnni",
+    .needs = SL_CPU_AVX2 | SL_CPU_AVX512,
+    .matmul = {FLOAT_PRODUCTS,
+#define X(NAME, name, columns, bytes) [SL_FORMAT_##NAME] = sl__matmul_##name##_avxvnni_vl,
+               SL_QUANT_FORMATS(X)
+#undef X
+    },
+    ROW_OPERATIONS,
+};
+#endif
