@@ -54,6 +54,7 @@ static bool parse_options(const cli_command *self, spec_options *o, int argc, ch
         CLI_OPTION_MODEL(&o->engine),
         CLI_OPTION_CONTEXT(&o->engine, "tokens the context holds; 0: what the requests need"),
         CLI_OPTION_THREADS(&o->engine),
+        CLI_OPTIONS_BATCH(&o->engine),
         CLI_OPTION_KEYS(&o->engine),
         CLI_OPTION_VALUES(&o->engine),
         CLI_OPTION_ISA(&o->engine),

@@ -17,8 +17,6 @@
 
 #define IDS_FILE_MAX ((size_t)64 << 20)
 
-enum { ROWS = SL_LOGIT_ROWS_MAX - 1 }; /* rows per pass, all with logits */
-
 /* All sequences of the file, one after the other. */
 typedef struct sequences {
     sl_token *ids;
@@ -79,34 +77,41 @@ static int parse_ids(sequences *s, cli_input *in, int32_t vocab) {
     return CLI_FAILED;
 }
 
+typedef struct writer {
+    sl_session *session;
+    int32_t rows_max; /* of a pass */
+    size_t vocab;
+    float *logits; /* [rows_max][vocab] */
+    FILE *to;
+} writer;
+
 /* Evaluate one sequence from an empty session and append its logits to the file. */
-static int write_sequence(sl_session *session, const sl_token *ids, size_t n, float *logits,
-                          size_t vocab, FILE *to) {
+static int write_sequence(const writer *w, const sl_token *ids, size_t n) {
     sl_error err = {SL_OK, SL_NOWHERE, ""};
-    sl_row rows[ROWS];
-    int32_t path[ROWS];
-    sl_session_rewind(session, 0);
+    sl_row rows[CLI_LOGIT_ROWS];
+    int32_t path[CLI_LOGIT_ROWS];
+    sl_session_rewind(w->session, 0);
     for (size_t at = 0; at < n;) {
         int32_t n_rows = 0;
-        for (; n_rows < ROWS && at < n; n_rows++) {
+        for (; n_rows < w->rows_max && at < n; n_rows++) {
             rows[n_rows] = (sl_row){ids[at++], n_rows - 1, 1};
             path[n_rows] = n_rows;
         }
         const sl_status status =
-            sl_session_forward(session, rows, n_rows, logits, NULL, NULL, &err);
+            sl_session_forward(w->session, rows, n_rows, w->logits, NULL, NULL, &err);
         if (status != SL_OK) return cli_complain_status(NULL, status, &err);
-        sl_session_commit(session, path, n_rows);
-        const size_t n_logits = (size_t)n_rows * vocab;
-        if (fwrite(logits, sizeof logits[0], n_logits, to) != n_logits) return CLI_FAILED;
+        sl_session_commit(w->session, path, n_rows);
+        const size_t n_logits = (size_t)n_rows * w->vocab;
+        if (fwrite(w->logits, sizeof(float), n_logits, w->to) != n_logits) return CLI_FAILED;
     }
     return CLI_OK;
 }
 
-static int write_all(sl_session *session, const sequences *s, FILE *to, const char *to_name) {
-    const size_t vocab = (size_t)sl_model_facts_of(sl_session_model(session))->vocab;
-    float *logits = malloc(ROWS * vocab * sizeof *logits);
-    if (!logits) {
-        cli_complain("out of memory for %d rows of logits", (int)ROWS);
+static int write_all(writer *w, const sequences *s, const char *to_name) {
+    w->vocab = (size_t)sl_model_facts_of(sl_session_model(w->session))->vocab;
+    w->logits = malloc((size_t)w->rows_max * w->vocab * sizeof *w->logits);
+    if (!w->logits) {
+        cli_complain("out of memory for %d rows of logits", (int)w->rows_max);
         return CLI_FAILED;
     }
     int code = CLI_OK;
@@ -115,12 +120,12 @@ static int write_all(sl_session *session, const sequences *s, FILE *to, const ch
     for (size_t i = 0; i < s->n && code == CLI_OK; i++) {
         const size_t begin = i == 0 ? 0 : s->ends[i - 1];
         cli_progress_update(&progress, (double)begin, (double)s->n_ids);
-        code = write_sequence(session, s->ids + begin, s->ends[i] - begin, logits, vocab, to);
+        code = write_sequence(w, s->ids + begin, s->ends[i] - begin);
     }
     cli_progress_end(&progress);
-    free(logits);
-    if (code == CLI_OK && fflush(to) == 0) return CLI_OK;
-    if (ferror(to)) cli_complain("%s: %s", to_name, strerror(errno));
+    free(w->logits);
+    if (code == CLI_OK && fflush(w->to) == 0) return CLI_OK;
+    if (ferror(w->to)) cli_complain("%s: %s", to_name, strerror(errno));
     return code == CLI_OK ? CLI_FAILED : code;
 }
 
@@ -134,6 +139,7 @@ static int run(const cli_command *self, int argc, char **argv) {
                  "f32 logits, [positions of all lines][vocabulary]"),
         CLI_OPTION_MODEL(&engine),
         CLI_OPTION_THREADS(&engine),
+        CLI_OPTIONS_BATCH(&engine),
         CLI_OPTION_KEYS(&engine),
         CLI_OPTION_VALUES(&engine),
         CLI_OPTION_ISA(&engine),
@@ -148,23 +154,22 @@ static int run(const cli_command *self, int argc, char **argv) {
     cli_input in;
     sequences s = {0};
     sl_model *model = NULL;
-    sl_session *session = NULL;
     code = cli_input_file(&in, ids, IDS_FILE_MAX);
     if (code != CLI_OK) return code;
-    FILE *to = fopen(output, "wb");
-    if (!to) {
+    writer w = {.rows_max = cli_logit_rows(&engine), .to = fopen(output, "wb")};
+    if (!w.to) {
         cli_complain("%s: %s", output, strerror(errno));
         code = CLI_FAILED;
     }
     if (code == CLI_OK) code = cli_open_model(&engine, &model);
     if (code == CLI_OK) code = parse_ids(&s, &in, sl_model_facts_of(model)->vocab);
-    if (code == CLI_OK) code = cli_open_session(&engine, model, (int32_t)s.longest, &session);
-    if (code == CLI_OK) code = write_all(session, &s, to, output);
-    if (to && fclose(to) != 0 && code == CLI_OK) {
+    if (code == CLI_OK) code = cli_open_session(&engine, model, (int32_t)s.longest, &w.session);
+    if (code == CLI_OK) code = write_all(&w, &s, output);
+    if (w.to && fclose(w.to) != 0 && code == CLI_OK) {
         cli_complain("%s: %s", output, strerror(errno));
         code = CLI_FAILED;
     }
-    sl_session_close(&session);
+    sl_session_close(&w.session);
     sl_model_close(&model);
     free_sequences(&s);
     cli_input_free(&in);

@@ -28,8 +28,6 @@
 
 #define CONTEXT_DEFAULT 512
 
-enum { ROWS = SL_LOGIT_ROWS_MAX - 1 }; /* rows per pass, all with logits */
-
 typedef struct options_of {
     cli_engine engine;
     const char *prompt;
@@ -53,7 +51,8 @@ typedef struct run_state {
     int32_t context;
     int32_t n_chunks; /* to evaluate */
     int32_t n_done;
-    float *logits; /* [ROWS][vocab] */
+    int32_t rows_max; /* of a pass that predicts */
+    float *logits;    /* [rows_max][vocab]       */
     sums all;
     double *chunk_means; /* [n_chunks] mean x of each */
     const volatile int *cancel;
@@ -95,11 +94,11 @@ static int complain_number(const run_state *st, int32_t position) {
 static int score(run_state *st, const sl_token *chunk, int32_t from, sums *s) {
     sl_error err = {SL_OK, SL_NOWHERE, ""};
     const int32_t vocab = sl_model_facts_of(st->model)->vocab;
-    sl_row rows[ROWS];
-    int32_t path[ROWS];
+    sl_row rows[CLI_LOGIT_ROWS];
+    int32_t path[CLI_LOGIT_ROWS];
     for (int32_t at = from; at < st->context - 1 && !*st->cancel;) {
         int32_t n = 0;
-        for (; n < ROWS && at + n < st->context - 1; n++) {
+        for (; n < st->rows_max && at + n < st->context - 1; n++) {
             rows[n] = (sl_row){chunk[at + n], n - 1, 1};
             path[n] = n;
         }
@@ -196,10 +195,11 @@ static int plan(const options_of *o, run_state *st) {
     if (st->context > facts->context_train)
         cli_complain("note: -c %d is more than the %d tokens the model was trained for",
                      (int)st->context, (int)facts->context_train);
-    st->logits = malloc(ROWS * (size_t)facts->vocab * sizeof *st->logits);
+    st->rows_max = cli_logit_rows(&o->engine);
+    st->logits = malloc((size_t)st->rows_max * (size_t)facts->vocab * sizeof *st->logits);
     st->chunk_means = calloc((size_t)st->n_chunks, sizeof *st->chunk_means);
     if (st->logits && st->chunk_means) return CLI_OK;
-    cli_complain("out of memory for %d rows of logits", (int)ROWS);
+    cli_complain("out of memory for %d rows of logits", (int)st->rows_max);
     return CLI_FAILED;
 }
 
@@ -254,6 +254,7 @@ static int run(const cli_command *self, int argc, char **argv) {
         CLI_FLAG("--json", &o.json, "for programs; with each chunk's mean"),
         CLI_OPTION_MODEL(&o.engine),
         CLI_OPTION_THREADS(&o.engine),
+        CLI_OPTIONS_BATCH(&o.engine),
         CLI_OPTION_KEYS(&o.engine),
         CLI_OPTION_VALUES(&o.engine),
         CLI_OPTION_ISA(&o.engine),

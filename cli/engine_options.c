@@ -74,6 +74,11 @@ sl_session_params cli_session_params(const cli_engine *e, int32_t context) {
     return params;
 }
 
+int32_t cli_logit_rows(const cli_engine *e) {
+    const int32_t batch = cli_session_params(e, 0).batch;
+    return batch < CLI_LOGIT_ROWS ? batch : CLI_LOGIT_ROWS;
+}
+
 int cli_open_session(const cli_engine *e, const sl_model *model, int32_t context,
                      sl_session **out) {
     sl_error err = {SL_OK, SL_NOWHERE, ""};

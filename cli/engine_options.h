@@ -54,4 +54,8 @@ int cli_open_session(const cli_engine *e, const sl_model *model, int32_t context
 /* The session parameters the options ask for. */
 sl_session_params cli_session_params(const cli_engine *e, int32_t context);
 
+/* Rows of a pass that all want logits: up to CLI_LOGIT_ROWS, fewer where -b or -ub say so. */
+enum { CLI_LOGIT_ROWS = SL_LOGIT_ROWS_MAX - 1 };
+int32_t cli_logit_rows(const cli_engine *e);
+
 #endif

@@ -29,6 +29,7 @@ typedef struct sl_bench_params {
     const int32_t *rows; /* [n_rows] 1 .. SL_LOGIT_ROWS_MAX, first one is the base */
     int32_t n_rows;      /* 1 .. SL_BENCH_POINTS_MAX                            */
     int32_t prompt;      /* tokens of the prompt measurement, 0 = none; default 512 */
+    int32_t batch;       /* rows of the prompt's passes, 1 .. SL_PASS_ROWS_MAX; 0 = 512 */
     sl_kv_type k_type, v_type;
     uint64_t bandwidth_bytes; /* read bandwidth measured in every round over so many bytes;
                                  0 = not; default 1 GiB, at least 256 MiB            */

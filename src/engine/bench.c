@@ -56,6 +56,7 @@ typedef struct bench {
     sl__bandwidth bandwidth;
     uint64_t drawn; /* random tokens drawn so far     */
     int32_t vocab;
+    int32_t batch; /* rows of the prompt's passes */
     int32_t done, total;
 } bench;
 
@@ -79,7 +80,7 @@ static sl_status pass(bench *b, int32_t n, bool same, sl_pass_report *report, sl
 static sl_status eval_random(bench *b, int32_t n, sl_error *err) {
     sl_token tokens[SL_PASS_ROWS_MAX];
     for (int32_t done = 0; done < n;) {
-        const int32_t step = sl__min_i32(n - done, SL_PASS_ROWS_MAX);
+        const int32_t step = sl__min_i32(n - done, b->batch);
         for (int32_t i = 0; i < step; i++)
             tokens[i] = draw(b);
         const bool last = done + step == n;
@@ -181,6 +182,9 @@ static sl_status check_params(const sl_bench_params *p, int32_t *most, sl_error 
         return sl__fail(err, SL_E_ARG, SL_NOWHERE,
                         "bandwidth over %llu bytes, expected at least %d",
                         (unsigned long long)p->bandwidth_bytes, 1 << 28);
+    if (p->batch < 0 || p->batch > SL_PASS_ROWS_MAX)
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "batch %d, expected 0 .. %d", p->batch,
+                        SL_PASS_ROWS_MAX);
     if (p->depth < 0 || p->depth > 1 << 20 || p->prompt < 0 || p->prompt > 1 << 20)
         return sl__fail(err, SL_E_ARG, SL_NOWHERE, "depth %d, prompt %d: expected 0 .. %d",
                         p->depth, p->prompt, 1 << 20);
@@ -207,13 +211,16 @@ sl_status sl_bench_curve(const sl_model *model, const sl_bench_params *p, sl_ben
     int32_t most;
     sl_status status = check_params(p, &most, err);
     if (status != SL_OK) return status;
+    const int32_t batch = p->batch > 0 ? p->batch : SL_PASS_ROWS_MAX;
     sl_session_params session_params = sl_session_params_default();
     session_params.context = sl__max_i32(p->depth + most, p->prompt);
     session_params.threads = p->threads;
+    session_params.batch = sl__max_i32(batch, most);
     session_params.k_type = p->k_type;
     session_params.v_type = p->v_type;
     bench b = {.params = p,
                .vocab = sl_model_facts_of(model)->vocab,
+               .batch = batch,
                .total = 2 * p->n_rows * p->rounds + (p->prompt > 0 ? PROMPT_ROUNDS : 0)};
     b.logits = malloc((size_t)most * (size_t)b.vocab * sizeof *b.logits);
     b.samples = calloc(2 * (size_t)p->n_rows * (size_t)p->rounds, sizeof *b.samples);

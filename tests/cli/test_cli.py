@@ -94,6 +94,13 @@ def test_help_names_every_promised_option():
         assert flag in words, flag
 
 
+def test_who_loads_weights_says_how():
+    for command in (["run"], ["chat"], ["logits"], ["perplexity"], ["bench"], ["bench", "--spec"]):
+        words = set(sluice(*command, "--help")[1].decode().replace(",", " ").split())
+        for flag in ("-b", "-ub", "--layout", "--no-mmap", "--mlock", "--isa", "-ctk", "-t"):
+            assert flag in words, (command, flag)
+
+
 def test_no_command_shows_the_usage_as_an_error():
     code, out, err = sluice()
     assert code == 2 and out == b"" and err.startswith("usage: ")
@@ -164,7 +171,8 @@ BAD_VALUES = [  # flag, value, what the message must say besides both
     ("--stats-json", "-", "standard output carries the text"),
 ]
 
-BAD_ROWS = ["", "0", "66", "1,,2", "1,", ",1", "1;2", "x", ",".join(["1"] * 33)]
+BAD_ROWS = ["", "0", "66", "1,,2", "1,", ",1", "1;2", "x", ",".join(["1"] * 33), "1..", "..3",
+            "1..33", "4..3", "1...3", "1-3", "-1", "99999999999", "1..99999999999"]
 
 
 def test_impossible_values_name_flag_value_and_expectation():
@@ -177,6 +185,8 @@ def test_impossible_values_name_flag_value_and_expectation():
 def test_rows_of_a_curve_are_a_list_of_numbers():
     for rows in BAD_ROWS:
         fails(2, ["bench", f"--rows={rows}"], f"--rows {rows}: expected ", "1,2,4,8")
+    fails(2, ["bench", "-t", "1,257"], "-t 1,257: expected ", "0 .. 256")
+    fails(2, ["bench", "-d", "0,1048577"], "-d 0,1048577: expected ", "0 .. 1048576")
 
 
 def traced(name, *args):
@@ -643,6 +653,10 @@ def test_logits_of_a_line_do_not_depend_on_the_others():
     with open(alone, "rb") as f:
         assert f.read() == logits[71 * vocab * 4:]
     assert all(abs(x) < 1e6 for x in struct.unpack(f"{vocab}f", logits[:vocab * 4]))
+    for batch in (["-ub", "3"], ["-b", "7"]):
+        assert sluice("logits", "--ids", path("ids"), "-o", alone, *batch)[0] == 0
+        with open(alone, "rb") as f:
+            assert f.read() == logits
 
 
 def test_perplexity_is_that_of_the_logits():
@@ -678,6 +692,8 @@ def test_perplexity_is_that_of_the_logits():
     two = json.loads(sluice("perplexity", "-c", str(size), "--chunks", "2", "-t", "1", "--json",
                             "-f", path("text", text))[1])
     assert two["chunk_nll"] == have["chunk_nll"][:2]
+    few = json.loads(sluice("perplexity", "-c", str(size), "--json", "-ub", "5", stdin=text)[1])
+    assert few["chunk_nll"] == have["chunk_nll"]
     code, out, _ = sluice("perplexity", "-c", str(size), stdin=text)
     assert code == 0 and f"perplexity {math.exp(mean):.4f} +- ".encode() in out, out
 
@@ -731,6 +747,33 @@ def test_bench_prints_the_same_points_in_every_format():
     assert code == 0 and len(lines) == 5 and len({line.count(",") for line in lines}) == 1
     code, out, err = sluice(*args, env=cache)
     assert code == 0 and out.count(b"| random |") == 2 and out.count(b"| same   |") == 2
+
+
+def test_bench_takes_lists_of_threads_and_depths():
+    """Fails if a pair is left out or measured with another's threads or depth."""
+    args = ["bench", "-r", "2", "--rows", "1..2", "-p", "8", "-t", "1..2", "-d", "0,24,8",
+            "-ub", "4", "--bandwidth-mib", "0"]
+    pairs = [(t, d) for t in (1, 2) for d in (0, 24, 8)]
+    code, out, err = sluice(*args, "-o", "json")
+    assert code == 0 and err == "", err
+    reports = json.loads(out)
+    assert [(r["threads"], r["depth"]) for r in reports] == pairs
+    for r in reports:
+        assert [p["rows"] for p in r["points"]] == [1, 2, 1, 2]
+        assert all(p["seconds_min"] <= p["seconds"] <= p["seconds_max"] for p in r["points"])
+        first = reports[0 if r["threads"] == 1 else 3]
+        assert r["prompt_tokens_per_second"] == first["prompt_tokens_per_second"] > 0
+    kv = {r["depth"]: r["points"][0]["kv_bytes"] for r in reports}
+    assert kv[0] < kv[8] < kv[24]  # a row reads what is below it
+    code, out, err = sluice(*args, "-o", "csv")
+    lines = [line.split(",") for line in out.decode().splitlines()]
+    at = lines[0].index("threads")
+    assert code == 0 and [tuple(map(int, line[at:at + 2])) for line in lines[1::4]] == pairs
+    code, out, err = sluice(*args)
+    text = out.decode()
+    assert code == 0 and text.count("Verification curve with -t ") == 6
+    for t, d in pairs:
+        assert f"\n| {t:7} | {d:5} | " in text, text
 
 
 def main(namespace):
