@@ -8,25 +8,12 @@
  *
  * Evidence fades at every level, so that a text that changes its nature is followed.
  * Odds are shifted as ratios of sums; nothing here needs a logarithm. */
+#include "ledger_constants.h"
 #include "ledger_parts.h"
-
-/* Weight of the level below in trials, and how many trials are remembered. Sensitivity:
- * docs/policy.md; the result moves by less than 1% when one of them is halved or doubled. */
-static const double built_in_weight = 8; /* of the built-in chance in the pool            */
-static const double pool_trials_max = 4000;
-static const double shift_weight = 16;       /* of "as hard as usual" in the request's shift  */
-static const double shift_keep = 0.97;       /* of the shift's evidence, per trial: about 33 */
-static const double shifted_weight = 10;     /* of the shifted pool in a kind's own chance    */
-static const float own_keep = 1 - 1 / 25.0f; /* of a kind's own evidence, per trial        */
 
 /* Of a paid drafter's next token, before anything was seen: half a chance would never be
  * tried. */
 static const double mean_built_in = 0.7, mean_weight = 4;
-
-/* How far below its mean an uncertain chance is taken, in standard deviations. An argmax
- * over estimates favours the overestimated: without this the gain is 3% smaller, and the
- * worst requests lose most. */
-static const double pessimism = 0.8;
 
 /* ---- kinds --------------------------------------------------------------------------- */
 
@@ -76,14 +63,14 @@ static double square_root(double x) {
 
 static double pooled(const slp__ledger *l, int32_t drafter, int32_t kind, int32_t depth) {
     const slp__cell *c = &l->pool.cell[drafter][kind][depth_bucket(depth)];
-    const double p = ((double)c->hits + built_in_weight * built_in(kind)) /
-                     ((double)c->trials + built_in_weight);
+    const double p = ((double)c->hits + slp__k.built_in_weight * built_in(kind)) /
+                     ((double)c->trials + slp__k.built_in_weight);
     return p < 0.01 ? 0.01 : p > 0.995 ? 0.995 : p;
 }
 
 /* This request's odds against the pool's, over all kinds. */
 static double odds_shift(const slp__shift *s) {
-    const double half = shift_weight / 2;
+    const double half = slp__k.shift_weight / 2;
     return (s->hits + half) / (s->hits_expected + half) *
            ((s->misses_expected + half) / (s->misses + half));
 }
@@ -93,9 +80,9 @@ double slp__accept_chance(const slp__ledger *l, int32_t drafter, int32_t kind, i
     const double pool = pooled(l, drafter, kind, depth);
     const double odds = pool / (1 - pool) * odds_shift(&l->shift);
     const double shifted = odds / (1 + odds);
-    const double trials = (double)c->trials + shifted_weight;
-    const double own = ((double)c->hits + shifted_weight * shifted) / trials;
-    const double chance = own - pessimism * square_root(own * (1 - own) / trials);
+    const double trials = (double)c->trials + slp__k.shifted_weight;
+    const double own = ((double)c->hits + slp__k.shifted_weight * shifted) / trials;
+    const double chance = own - slp__k.pessimism * square_root(own * (1 - own) / trials);
     return chance > 0 ? chance : 0;
 }
 
@@ -117,6 +104,8 @@ void slp__accept_learn(slp__ledger *l, int32_t drafter, int32_t kind, int32_t de
     slp__cell *c = &l->mine.cell[drafter][kind][depth_bucket(depth)];
     const double expected = pooled(l, drafter, kind, depth);
     slp__shift *s = &l->shift;
+    const double shift_keep = 1 - slp__k.shift_forget;
+    const float own_keep = (float)(1 - slp__k.own_forget);
     s->hits = s->hits * shift_keep + (right ? 1 : 0);
     s->misses = s->misses * shift_keep + (right ? 0 : 1);
     s->hits_expected = s->hits_expected * shift_keep + expected;
@@ -132,7 +121,8 @@ void slp__accept_merge(slp__accept *all, const slp__accept *request) {
                 slp__cell *to = &all->cell[d][kind][i];
                 const slp__cell *from = &request->cell[d][kind][i];
                 const double trials = (double)to->trials + (double)from->trials;
-                const double keep = trials > pool_trials_max ? pool_trials_max / trials : 1;
+                const double keep =
+                    trials > slp__k.pool_trials_max ? slp__k.pool_trials_max / trials : 1;
                 to->hits = (float)(((double)to->hits + (double)from->hits) * keep);
                 to->trials = (float)(trials * keep);
             }

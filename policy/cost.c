@@ -9,12 +9,8 @@
  *
  * Working in ratios takes the context term out: attention makes plain passes longer too,
  * and t_plain is the newest 16 of them. (docs/policy.md, section 2) */
+#include "ledger_constants.h"
 #include "ledger_parts.h"
-
-static const double builtin_passes = 1; /* weight of "as the shape says"             */
-static const double mean_passes = 0.5;  /* weight of the mean correction at a number of rows */
-static const double passes_max = 48;    /* what is remembered                        */
-static const double nearness = 8;       /* how fast neighbours lose their say        */
 
 /* ---- the time of a plain iteration ------------------------------------------------------ */
 
@@ -55,7 +51,7 @@ void slp__cost_init(slp__cost *cost) {
 }
 
 static double mean_correction(const slp__cost *cost) {
-    double sum = builtin_passes, weight = builtin_passes;
+    double sum = slp__k.shape_passes, weight = slp__k.shape_passes;
     for (int32_t r = 2; r <= SLP__ROWS; r++) {
         sum += (double)cost->passes[r] * (double)cost->correction[r];
         weight += (double)cost->passes[r];
@@ -67,11 +63,11 @@ void slp__cost_curve(const slp__cost *cost, int32_t rows_max, double *out) {
     const double mean = mean_correction(cost);
     out[1] = 1;
     for (int32_t r = 2; r <= rows_max; r++) {
-        double sum = mean_passes * mean, weight = mean_passes;
+        double sum = slp__k.mean_passes * mean, weight = slp__k.mean_passes;
         for (int32_t j = 2; j <= SLP__ROWS; j++) {
             if (cost->passes[j] == 0.0f) continue;
             const double apart = (double)(r - j) * (r - j) / ((double)r * j);
-            const double far = 1 + nearness * apart;
+            const double far = 1 + slp__k.nearness * apart;
             const double w = (double)cost->passes[j] / (far * far);
             sum += w * (double)cost->correction[j];
             weight += w;
@@ -86,7 +82,7 @@ void slp__cost_curve(const slp__cost *cost, int32_t rows_max, double *out) {
 void slp__cost_learn(slp__cost *cost, int32_t rows, double ratio, double expected) {
     const double before = (double)cost->passes[rows];
     const double band = 1.25 + 1 / (before + 1);
-    const double passes = before < passes_max ? before + 1 : passes_max;
+    const double passes = before < slp__k.passes_max ? before + 1 : slp__k.passes_max;
     if (ratio > expected * band) ratio = expected * band;
     if (ratio < expected / band) ratio = expected / band;
     const double correction = (ratio - 1) / (shape(rows) - 1);
@@ -100,6 +96,6 @@ void slp__cost_merge(slp__cost *all, const slp__cost *request, const uint16_t *r
         const double passes = (double)all->passes[r] + ran[r];
         const double from = (double)request->correction[r], to = (double)all->correction[r];
         all->correction[r] = (float)(to + (from - to) * ran[r] / passes);
-        all->passes[r] = (float)(passes < passes_max ? passes : passes_max);
+        all->passes[r] = (float)(passes < slp__k.passes_max ? passes : slp__k.passes_max);
     }
 }

@@ -20,10 +20,8 @@
  *
  * Hence at every moment  loss <= limit + (time of the last pass - what was expected of it):
  * the bound, whatever drafter, text and machine do. */
+#include "ledger_constants.h"
 #include "ledger_parts.h"
-
-static const int64_t plain_age_max = 64; /* a fresh t_plain costs one draft, 1-2% of them */
-static const double grace_tokens = 100;  /* e of this many tokens may be lost at once     */
 
 static void plan(slp_controller *ctl, int32_t k, slp_phase phase, slp_reason reason) {
     ctl->plan.draft_tokens = k;
@@ -37,7 +35,7 @@ static void plan_next(slp_controller *ctl) {
     const slp__ledger *l = &ctl->u.ledger;
     if (l->plain_times == 0)
         plan(ctl, 0, SLP_PHASE_START, SLP_REASON_PLAIN_UNKNOWN);
-    else if (l->plain_age >= plain_age_max)
+    else if ((double)l->plain_age >= slp__k.plain_age_max)
         plan(ctl, 0, SLP_PHASE_REFRESH, SLP_REASON_PLAIN_STALE);
     else
         plan(ctl, 0, SLP_PHASE_PLAIN, SLP_REASON_ASK);
@@ -55,7 +53,7 @@ void slp__ledger_init(slp_controller *ctl) {
 
 double slp__ledger_loss_max(const slp_controller *ctl) {
     const double e = ctl->cfg.ledger.loss_max_permille / 1000.0;
-    return e * (ctl->u.ledger.elapsed_ns + grace_tokens * ctl->stats.plain_ns);
+    return e * (ctl->u.ledger.elapsed_ns + slp__k.grace_tokens * ctl->stats.plain_ns);
 }
 
 double slp__ledger_room(const slp_controller *ctl) {
