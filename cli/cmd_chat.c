@@ -274,7 +274,7 @@ static int open_editor(chat *c, char path[CLI_PATH_MAX]) {
     const bool remember =
         !c->no_history && cli_user_path(path, "XDG_STATE_HOME", ".local/state", "chat_history");
     if (remember) cli_make_folders(path);
-    return cli_editor_open(&c->editor, c->request.params.cancel, remember ? path : NULL);
+    return cli_editor_open(&c->editor, remember ? path : NULL);
 }
 
 static int open_chat(chat *c, char history_path[CLI_PATH_MAX]) {

@@ -1,7 +1,10 @@
 /* line_editor.c - libedit where there is a terminal.
  *
  * Signals are the program's, not libedit's (EL_SIGNAL is off). A Ctrl-C has to end the
- * wait for a key, but libedit tries an interrupted read again; so keys are read here. */
+ * wait for a key, but libedit tries an interrupted read again; so keys are read here.
+ *
+ * Between two lines the terminal is as it was found, and holds what is typed as lines: a
+ * Ctrl-D typed then ends one, and comes as a zero byte once keys come one by one. */
 #include "line_editor.h"
 
 #include <errno.h>
@@ -10,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -19,13 +23,14 @@
 #include "options.h"
 
 #define HISTORY_LINES 1000
+#define CTRL_D '\x04'
 
 struct cli_editor {
     EditLine *el; /* NULL: plain lines */
     History *history;
     const char *history_path;
     const char *prompt;
-    const volatile int *interrupt;
+    int typed_ahead;  /* bytes to come that were typed before the prompt */
     bool interrupted; /* the newest wait for a key */
     char *plain;      /* getline()'s               */
     size_t plain_size;
@@ -49,12 +54,12 @@ static int read_key(EditLine *el, wchar_t *key) {
     mbstate_t state = {0};
     for (;;) {
         char byte;
-        const ssize_t got = *e->interrupt ? -1 : read(STDIN_FILENO, &byte, 1);
-        if (got < 0 && (*e->interrupt || errno == EINTR)) {
-            e->interrupted = true;
-            return -1;
-        }
+        e->interrupted = !cli_interrupt_wait(STDIN_FILENO);
+        if (e->interrupted) return -1;
+        const ssize_t got = read(STDIN_FILENO, &byte, 1);
+        if (got < 0 && errno == EINTR) continue;
         if (got <= 0) return (int)got;
+        if (e->typed_ahead > 0 && e->typed_ahead-- && byte == 0) byte = CTRL_D;
         const size_t used = mbrtowc(key, &byte, 1, &state);
         if (used == (size_t)-2) continue; /* more bytes to come */
         if (used != (size_t)-1) return 1;
@@ -101,6 +106,8 @@ static cli_line read_terminal(cli_editor *e, const char **line, size_t *n) {
     HistEvent event;
     int count = 0;
     e->interrupted = false;
+    (void)el_set(e->el, EL_PREP_TERM, 1); /* the prompt says that keys come one by one */
+    if (ioctl(STDIN_FILENO, FIONREAD, &e->typed_ahead) != 0) e->typed_ahead = 0;
     el_resize(e->el);
     const char *text = el_gets(e->el, &count);
     if (e->interrupted) {
@@ -142,14 +149,13 @@ static cli_line read_plain(cli_editor *e, const char **line, size_t *n) {
 
 /* ---- both ---- */
 
-int cli_editor_open(cli_editor **out, const volatile int *interrupt, const char *history_path) {
+int cli_editor_open(cli_editor **out, const char *history_path) {
     cli_editor *e = *out = calloc(1, sizeof *e);
     if (!e) {
         cli_complain("out of memory");
         return CLI_FAILED;
     }
     e->history_path = history_path;
-    e->interrupt = interrupt;
     if (isatty(STDIN_FILENO) != 1 || isatty(STDERR_FILENO) != 1) return CLI_OK;
     const int code = open_terminal(e);
     if (code != CLI_OK) cli_editor_close(out);

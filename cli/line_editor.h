@@ -19,8 +19,8 @@ typedef enum cli_line {
 
 /* Open on standard input. The history is read from and, by cli_editor_close(), written to
  * the file of this name, unless it is NULL or nothing is edited. CLI_OK or CLI_FAILED.
- * interrupt is the flag of cli_interrupt_catch(), which ends a wait. */
-int cli_editor_open(cli_editor **out, const volatile int *interrupt, const char *history_path);
+ * cli_interrupt_catch() comes before it: its flag ends a wait. */
+int cli_editor_open(cli_editor **out, const char *history_path);
 void cli_editor_close(cli_editor **editor);
 
 /* Whether a person types. */
