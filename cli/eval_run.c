@@ -2,10 +2,11 @@
  * drifts drifts for all alike.
  *
  *     for each round, for each request in random order:
- *         evaluate its prompt;  for each arm in random order: decode, rewind to the prompt
+ *         evaluate its prompt, copy the cache to every arm's session;
+ *         until all arms are done: one pass of the arm that is least far in the text
  *
- * Arms share one session, but for those that learn from request to request: each of them
- * has its own, so that no arm profits from another's experience. */
+ * So at any moment all arms are at the same token, give or take one pass. A session of its own
+ * also means that an arm which learns from request to request learns from itself only. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,18 +69,13 @@ bool eval_add_arms(eval_run *run, const char *policy) {
     return true;
 }
 
-static bool learns(const eval_arm *arm) {
-    return strncmp(arm->policy, "ledger", 6) == 0;
-}
-
 /* ---- measuring ---- */
 
 typedef struct measuring {
     eval_run *run;
     const cli_engine *engine;
-    sl_session *shared;
-    sl_session *own[EVAL_ARMS_MAX]; /* of arms that learn */
-    cli_draft draft;
+    sl_session *sessions[EVAL_ARMS_MAX]; /* the first one has the threads         */
+    cli_draft drafts[EVAL_ARMS_MAX];     /* the first one has the model, if any   */
     bool out_of_memory;
     const volatile int *cancel;
     cli_progress progress;
@@ -122,63 +118,116 @@ static void on_iteration(void *user, const sl_iteration *record) {
         (float)((double)(record->draft_ns + record->pass_ns + record->other_ns) * 1e-9);
 }
 
-/* All on the threads of one: only one of them works at a time. */
-static int open_sessions(measuring *m) {
-    eval_run *run = m->run;
-    sl_error err = {SL_OK, SL_NOWHERE, ""};
+/* All on the threads of the first: only one of them works at a time. */
+static sl_status open_beside(measuring *m, int32_t arm, sl_error *err) {
+    const eval_run *run = m->run;
+    const cli_draft *first = &m->drafts[0];
     const sl_session_params params = cli_session_params(m->engine, run->context);
-    int code = cli_open_session(m->engine, run->model, run->context, &m->shared);
-    for (int32_t a = 0; code == CLI_OK && a < run->n_arms; a++) {
-        if (!learns(&run->arms[a])) continue;
-        const sl_status status =
-            sl_session_open_beside(&m->own[a], run->model, &params, m->shared, &err);
+    const sl_status status =
+        sl_session_open_beside(&m->sessions[arm], run->model, &params, m->sessions[0], err);
+    if (status != SL_OK || !first->model) return status;
+    const sl_session_params draft_params =
+        cli_session_params(m->engine, sl_session_context(first->session));
+    return sl_session_open_beside(&m->drafts[arm].session, first->model, &draft_params,
+                                  m->sessions[0], err);
+}
+
+static int open_sessions(measuring *m) {
+    const eval_run *run = m->run;
+    sl_error err = {SL_OK, SL_NOWHERE, ""};
+    int code = cli_open_session(m->engine, run->model, run->context, &m->sessions[0]);
+    if (code == CLI_OK)
+        code = cli_open_draft(m->engine, run->draft_path, m->sessions[0], &m->drafts[0]);
+    for (int32_t a = 1; code == CLI_OK && a < run->n_arms; a++) {
+        const sl_status status = open_beside(m, a, &err);
         if (status != SL_OK) code = cli_complain_status(NULL, status, &err);
     }
-    if (code == CLI_OK) code = cli_open_draft(m->engine, run->draft_path, m->shared, &m->draft);
-    run->params.draft_session = m->draft.session;
     return code;
 }
 
-static sl_session *session_of(const measuring *m, int32_t arm) {
-    return m->own[arm] ? m->own[arm] : m->shared;
+static void close_sessions(measuring *m) {
+    for (int32_t a = m->run->n_arms - 1; a >= 0; a--) {
+        cli_close_draft(&m->drafts[a]);
+        sl_session_close(&m->sessions[a]);
+    }
 }
 
-/* Leave the session with all of the prompt but its last token. */
-static sl_status prepare(sl_session *session, const eval_request *q, sl_error *err) {
-    const int32_t n = q->n_prompt - 1;
-    const bool there =
-        sl_session_length(session) >= n && (n == 0 || memcmp(sl_session_tokens(session), q->tokens,
-                                                             (size_t)n * sizeof *q->tokens) == 0);
-    sl_session_rewind(session, there ? n : 0);
-    return there || n == 0 ? SL_OK : sl_session_eval(session, q->tokens, n, NULL, err);
+/* Every session holds all of the prompt but its last token. */
+static sl_status prepare(const measuring *m, const eval_request *q, sl_error *err) {
+    sl_session *first = m->sessions[0];
+    sl_session_rewind(first, 0);
+    sl_status status =
+        q->n_prompt > 1 ? sl_session_eval(first, q->tokens, q->n_prompt - 1, NULL, err) : SL_OK;
+    for (int32_t a = 1; status == SL_OK && a < m->run->n_arms; a++)
+        status = sl_session_copy(m->sessions[a], first, err);
+    return status;
 }
 
-static sl_status measure_cell(measuring *m, const eval_request *q, int32_t arm, eval_cell *cell,
-                              sl_error *err) {
-    sl_session *session = session_of(m, arm);
-    sl_generate_params params = m->run->params;
+/* One request under one arm, in the middle of it. */
+typedef struct runner {
+    sl_generation *generation; /* NULL: over, or not begun */
+    sl_generate_params params;
     sl_generate_stats stats;
-    params.spec_policy = m->run->arms[arm].policy;
-    params.replay = q->n_output > 0 ? q->tokens + q->n_prompt : NULL;
-    params.n_replay = q->n_output;
-    params.on_iteration = on_iteration;
-    params.user = m;
-    params.cancel = m->cancel;
-    sl_status status = prepare(session, q, err);
-    if (status != SL_OK || *m->cancel) return status;
-    status = sl_generate(session, q->tokens + q->n_prompt - 1, 1, &params, &stats, err);
-    *cell = (eval_cell){.seconds = stats.decode_seconds,
-                        .draft_seconds = stats.draft_seconds,
-                        .tokens = stats.tokens,
-                        .passes = stats.passes,
-                        .drafted = stats.drafted,
-                        .accepted = stats.accepted,
-                        .newest = stats.pending,
-                        .token_hash = stats.token_hash,
-                        .logits_hash = stats.logits_hash};
+} runner;
+
+static sl_status begin(measuring *m, const eval_request *q, int32_t arm, runner *r, sl_error *err) {
+    r->params = m->run->params;
+    r->params.spec_policy = m->run->arms[arm].policy;
+    r->params.replay = q->n_output > 0 ? q->tokens + q->n_prompt : NULL;
+    r->params.n_replay = q->n_output;
+    r->params.draft_session = m->drafts[arm].session;
+    r->params.on_iteration = on_iteration;
+    r->params.user = m;
+    return sl_generation_open(&r->generation, m->sessions[arm], q->tokens + q->n_prompt - 1, 1,
+                              &r->params, &r->stats, err);
+}
+
+/* The arm that is least far in the text; of several, the first after `last`. -1: all are done. */
+static int32_t whose_turn(const runner *runners, int32_t n_arms, int32_t last) {
+    int32_t turn = -1;
+    for (int32_t i = 1; i <= n_arms; i++) {
+        const int32_t arm = (last + i) % n_arms;
+        if (runners[arm].generation &&
+            (turn < 0 || runners[arm].stats.tokens < runners[turn].stats.tokens))
+            turn = arm;
+    }
+    return turn;
+}
+
+static eval_cell cell_of(const sl_generate_stats *stats) {
+    eval_cell cell = {.seconds = stats->decode_seconds,
+                      .draft_seconds = stats->draft_seconds,
+                      .tokens = stats->tokens,
+                      .passes = stats->passes,
+                      .drafted = stats->drafted,
+                      .accepted = stats->accepted,
+                      .newest = stats->pending,
+                      .token_hash = stats->token_hash,
+                      .logits_hash = stats->logits_hash};
     for (int32_t k = 0; k <= EVAL_K_MAX; k++)
-        cell->by_k[k] = (uint16_t)stats.k_histogram[k];
-    cli_progress_update(&m->progress, ++m->cells_done, m->cells);
+        cell.by_k[k] = (uint16_t)stats->k_histogram[k];
+    return cell;
+}
+
+/* All arms side by side, pass by pass. */
+static sl_status run_arms(measuring *m, const eval_request *q, eval_cell *cells, sl_error *err) {
+    const int32_t n_arms = m->run->n_arms;
+    runner *runners = calloc((size_t)n_arms, sizeof *runners);
+    sl_status status = runners ? prepare(m, q, err) : SL_E_NOMEM;
+    for (int32_t a = 0; status == SL_OK && a < n_arms; a++)
+        status = begin(m, q, a, &runners[a], err);
+    int32_t turn = (int32_t)(next_random(&m->random) % (uint64_t)n_arms);
+    while (status == SL_OK && !*m->cancel && (turn = whose_turn(runners, n_arms, turn)) >= 0) {
+        int done = 0;
+        status = sl_generation_step(runners[turn].generation, &done, err);
+        if (!done) continue;
+        sl_generation_close(&runners[turn].generation);
+        cells[turn] = cell_of(&runners[turn].stats);
+        cli_progress_update(&m->progress, ++m->cells_done, m->cells);
+    }
+    for (int32_t a = 0; runners && a < n_arms; a++)
+        sl_generation_close(&runners[a].generation);
+    free(runners);
     return status;
 }
 
@@ -188,11 +237,11 @@ static sl_status find_matches(measuring *m, int32_t request, const eval_cell *pl
                               sl_error *err) {
     eval_run *run = m->run;
     const eval_request *q = &run->workload->requests[request];
-    const int32_t n = q->n_prompt + plain->tokens, committed = sl_session_length(m->shared);
+    const int32_t n = q->n_prompt + plain->tokens, committed = sl_session_length(m->sessions[0]);
     if (!run->matches || plain->tokens < 1) return SL_OK;
     sl_token *text = malloc((size_t)n * sizeof *text);
     if (!text) return SL_E_NOMEM;
-    memcpy(text, sl_session_tokens(m->shared), (size_t)committed * sizeof *text);
+    memcpy(text, sl_session_tokens(m->sessions[0]), (size_t)committed * sizeof *text);
     if (committed < n) text[committed] = plain->newest; /* emitted, not committed */
     const sl_status status =
         sl_draft_matches(run->model, &run->params, text, n, q->n_prompt, EVAL_K_MAX,
@@ -206,17 +255,12 @@ static int measure_request(measuring *m, int32_t round, int32_t request) {
     const eval_request *q = &run->workload->requests[request];
     eval_cell *cells = run->cells + ((size_t)round * (size_t)run->workload->n + (size_t)request) *
                                         (size_t)run->n_arms;
-    int32_t order[EVAL_ARMS_MAX];
     sl_error err = {SL_OK, SL_NOWHERE, ""};
-    shuffle(&m->random, order, run->n_arms);
-    for (int32_t i = 0; i < run->n_arms; i++) {
-        const int32_t arm = order[i];
-        sl_status status = measure_cell(m, q, arm, &cells[arm], &err);
-        if (status == SL_OK && arm == 0 && round == 0 && !*m->cancel)
-            status = find_matches(m, request, &cells[arm], &err);
-        if (status != SL_OK) return cli_complain_status(q->id, status, &err);
-        if (*m->cancel) return CLI_OK;
-    }
+    sl_status status = run_arms(m, q, cells, &err);
+    if (status == SL_OK && round == 0 && !*m->cancel)
+        status = find_matches(m, request, &cells[0], &err);
+    if (status != SL_OK) return cli_complain_status(q->id, status, &err);
+    if (*m->cancel) return CLI_OK;
     for (int32_t a = 1; a < run->n_arms; a++)
         run->different += cells[a].token_hash != cells[0].token_hash ||
                           cells[a].logits_hash != cells[0].logits_hash;
@@ -252,14 +296,11 @@ int eval_measure(eval_run *run, const cli_engine *engine) {
     m.cancel = cli_interrupt_install();
     int code = open_sessions(&m);
     cli_progress_begin(&m.progress, "decoding");
-    if (code == CLI_OK) run->threads = sl_session_threads(m.shared);
+    if (code == CLI_OK) run->threads = sl_session_threads(m.sessions[0]);
     if (code == CLI_OK) code = measure_all(&m);
     cli_progress_end(&m.progress);
     eval_sort_times(run);
-    cli_close_draft(&m.draft);
-    for (int32_t a = 0; a < run->n_arms; a++)
-        sl_session_close(&m.own[a]);
-    sl_session_close(&m.shared);
+    close_sessions(&m);
     return code;
 }
 

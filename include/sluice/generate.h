@@ -158,6 +158,25 @@ SL_API SL_MUST_USE sl_status sl_generate(sl_session *session, const sl_token *pr
                                          int32_t n_prompt, const sl_generate_params *params,
                                          sl_generate_stats *stats, sl_error *err);
 
+/* The same, pass by pass, for callers that have several requests in hand: each on a session
+ * of its own, whose passes may take turns on the same threads (sl_session_open_beside()). */
+typedef struct sl_generation sl_generation;
+
+/* Check and prepare; nothing is evaluated. prompt is borrowed until the first step, params
+ * with all it points to and stats until close. On failure *out is NULL. */
+SL_API SL_MUST_USE sl_status sl_generation_open(sl_generation **out, sl_session *session,
+                                                const sl_token *prompt, int32_t n_prompt,
+                                                const sl_generate_params *params,
+                                                sl_generate_stats *stats, sl_error *err);
+
+/* The first step evaluates the prompt and emits the token after it, every other one is one
+ * iteration. *done: the request is over (also after an error) and stats are complete. */
+SL_API SL_MUST_USE sl_status sl_generation_step(sl_generation *generation, int *done,
+                                                sl_error *err);
+
+/* Ends a request that is not over as the caller's wish. *generation becomes NULL. */
+SL_API void sl_generation_close(sl_generation **generation);
+
 /* What drafting could have brought along text [n], of which the first n_known tokens are
  * given: matches[i] (written, [n - n_known]) is how many tokens, 0 .. draft_max, of the best
  * draft after n_known + i tokens are those that follow. Drafts are those of params' prompt

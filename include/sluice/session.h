@@ -174,6 +174,11 @@ SL_API SL_MUST_USE sl_status sl_session_load(sl_session *session, const char *pa
                                              const sl_token *tokens, int32_t n_tokens,
                                              int32_t *n_file, sl_error *err);
 
+/* Make the committed tokens of `to` those of `from`: tokens and cache, the same bits as if it
+ * had evaluated them. SL_E_ARG: other models, cache types or ways to rotate positions (longrope
+ * has two, by context); SL_E_CONTEXT: they do not fit. On failure `to` stays as it was. */
+SL_API SL_MUST_USE sl_status sl_session_copy(sl_session *to, const sl_session *from, sl_error *err);
+
 /* The cache's bits for one committed position of one layer, keys then values, heads
  * in order, converted to f32: out [2 * kv_heads * head_dim]. For tests and tools. */
 SL_API void sl_session_read_kv(const sl_session *session, int32_t layer, int32_t position,

@@ -165,7 +165,7 @@ sl_status sl_generate_check(const sl_model *model, const sl_generate_params *p, 
 
 /* ---- the request ---- */
 
-typedef struct request {
+struct sl_generation {
     sl_session *session;
     const sl_model *model;
     const sl_generate_params *params;
@@ -197,7 +197,14 @@ typedef struct request {
     int64_t experts;  /* sum over decode passes */
     double mass;      /* sum over budgeted passes */
     int32_t budgeted;
-} request;
+
+    const sl_token *prompt; /* [n_prompt] the caller's, until the first step */
+    int32_t n_prompt;
+    int32_t steps;
+    bool finished; /* stats are complete */
+    sl__block block;
+};
+typedef struct sl_generation request;
 
 static void end_request(request *q, sl_stop_reason reason) {
     if (q->ended) return;
@@ -284,16 +291,16 @@ static void plan_request(request *q, sl__plan *plan, size_t token_bytes_max) {
     sl__sources_plan(&q->sources, &setting, plan);
 }
 
-static sl_status set_up(request *q, sl__block *block) {
+static sl_status set_up(request *q) {
     sl__plan plan = {NULL, 0};
     sl_status status = policy_config(q->params, &q->policy_cfg, q->err);
     if (status != SL_OK) return status;
     if (q->params->ignore_eos) q->banned = sl__vocab_eogs(q->model->vocab, &q->n_banned);
     const size_t token_bytes_max = q->model->token_bytes_max;
     plan_request(q, &plan, token_bytes_max);
-    status = sl__block_acquire(block, plan.used, "the request", q->err);
+    status = sl__block_acquire(&q->block, plan.used, "the request", q->err);
     if (status != SL_OK) return status;
-    plan = (sl__plan){block->bytes, 0};
+    plan = (sl__plan){q->block.bytes, 0};
     plan_request(q, &plan, token_bytes_max);
     slp_controller *made =
         slp_controller_init(q->policy, slp_controller_size(&q->policy_cfg), &q->policy_cfg);
@@ -313,7 +320,9 @@ static bool cancelled(const request *q) {
 }
 
 /* Evaluate the prompt, emit the token after it. */
-static void run_prompt(request *q, const sl_token *prompt, int32_t n_prompt) {
+static void run_prompt(request *q) {
+    const sl_token *prompt = q->prompt;
+    const int32_t n_prompt = q->n_prompt;
     const int32_t batch = q->session->params.batch;
     const uint64_t start = sl__now_ns();
     append(q, sl_session_tokens(q->session), sl_session_length(q->session));
@@ -487,8 +496,34 @@ static int32_t tokens_max(const sl_generate_params *p) {
     return p->max_tokens < 0 ? p->n_replay : sl__min_i32(p->max_tokens, p->n_replay);
 }
 
-sl_status sl_generate(sl_session *session, const sl_token *prompt, int32_t n_prompt,
-                      const sl_generate_params *params, sl_generate_stats *stats, sl_error *err) {
+/* ---- the public face ---- */
+
+static void finish(request *q) {
+    if (q->finished) return;
+    q->finished = true;
+    end_request(q, SL_STOP_CALLER); /* unless it ended by itself */
+    if (q->stats->stop != SL_STOP_STRING) hand_out(q, sl__text_stream_finish(&q->text));
+    finish_stats(q);
+    slp_prior_learn(q->session->prior, q->policy);
+}
+
+static sl_status check_prompt(const sl_session *session, int32_t n_prompt,
+                              const sl_generate_params *params, sl_error *err) {
+    const int32_t left = sl_session_context(session) - sl_session_length(session);
+    if (params->draft_session == session)
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "the draft model needs a session of its own");
+    if (n_prompt < 1) return sl__fail(err, SL_E_ARG, SL_NOWHERE, "the prompt is empty");
+    if (n_prompt > left)
+        return sl__fail(err, SL_E_CONTEXT, SL_NOWHERE,
+                        "the prompt has %d tokens, %d fit (context %d, %d taken)", n_prompt, left,
+                        sl_session_context(session), sl_session_length(session));
+    return SL_OK;
+}
+
+sl_status sl_generation_open(sl_generation **out, sl_session *session, const sl_token *prompt,
+                             int32_t n_prompt, const sl_generate_params *params,
+                             sl_generate_stats *stats, sl_error *err) {
+    *out = NULL;
     *stats = (sl_generate_stats){.prompt_tokens = n_prompt,
                                  .pending = -1,
                                  .utility_mean = NAN,
@@ -498,33 +533,60 @@ sl_status sl_generate(sl_session *session, const sl_token *prompt, int32_t n_pro
                                  .stop = SL_STOP_ERROR};
     const sl_model *model = sl_session_model(session);
     sl_status status = sl_generate_check(model, params, err);
+    if (status == SL_OK) status = check_prompt(session, n_prompt, params, err);
     if (status != SL_OK) return status;
-    const int32_t left = sl_session_context(session) - sl_session_length(session);
-    if (params->draft_session == session)
-        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "the draft model needs a session of its own");
-    if (n_prompt < 1) return sl__fail(err, SL_E_ARG, SL_NOWHERE, "the prompt is empty");
-    if (n_prompt > left)
-        return sl__fail(err, SL_E_CONTEXT, SL_NOWHERE,
-                        "the prompt has %d tokens, %d fit (context %d, %d taken)", n_prompt, left,
-                        sl_session_context(session), sl_session_length(session));
-    request q = {.session = session,
-                 .model = model,
-                 .params = params,
-                 .stats = stats,
-                 .err = err,
-                 .vocab = sl_model_facts_of(model)->vocab,
-                 .tokens_max = tokens_max(params)};
-    sl__block block;
-    status = set_up(&q, &block);
-    if (status != SL_OK) return status;
-    run_prompt(&q, prompt, n_prompt);
-    for (int32_t i = 0; !q.ended; i++) {
-        iterate(&q, i);
-        if (cancelled(&q)) end_request(&q, SL_STOP_CALLER);
+    request *q = malloc(sizeof *q);
+    if (!q) return sl__fail(err, SL_E_NOMEM, SL_NOWHERE, "no memory for a request");
+    *q = (request){.session = session,
+                   .model = model,
+                   .params = params,
+                   .stats = stats,
+                   .err = err,
+                   .vocab = sl_model_facts_of(model)->vocab,
+                   .tokens_max = tokens_max(params),
+                   .prompt = prompt,
+                   .n_prompt = n_prompt};
+    status = set_up(q);
+    if (status != SL_OK) {
+        free(q);
+        return status;
     }
-    if (stats->stop != SL_STOP_STRING) hand_out(&q, sl__text_stream_finish(&q.text));
-    finish_stats(&q);
-    slp_prior_learn(session->prior, q.policy);
-    sl__block_release(&block);
-    return q.status;
+    *out = q;
+    return SL_OK;
+}
+
+sl_status sl_generation_step(sl_generation *q, int *done, sl_error *err) {
+    q->err = err;
+    if (!q->ended) {
+        if (q->steps == 0)
+            run_prompt(q);
+        else
+            iterate(q, q->steps - 1);
+        q->steps++;
+        if (cancelled(q)) end_request(q, SL_STOP_CALLER);
+    }
+    if (q->ended) finish(q);
+    *done = q->ended;
+    return q->status;
+}
+
+void sl_generation_close(sl_generation **generation) {
+    request *q = *generation;
+    if (!q) return;
+    finish(q);
+    sl__block_release(&q->block);
+    free(q);
+    *generation = NULL;
+}
+
+sl_status sl_generate(sl_session *session, const sl_token *prompt, int32_t n_prompt,
+                      const sl_generate_params *params, sl_generate_stats *stats, sl_error *err) {
+    sl_generation *generation;
+    sl_status status =
+        sl_generation_open(&generation, session, prompt, n_prompt, params, stats, err);
+    if (status != SL_OK) return status;
+    for (int done = 0; !done;)
+        status = sl_generation_step(generation, &done, err);
+    sl_generation_close(&generation);
+    return status;
 }

@@ -356,6 +356,28 @@ sl_status sl_session_eval(sl_session *s, const sl_token *tokens, int32_t n_token
     return SL_OK;
 }
 
+sl_status sl_session_copy(sl_session *to, const sl_session *from, sl_error *err) {
+    const int32_t n = from->kv.length;
+    if (to == from) return SL_OK;
+    if (to->model != from->model)
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "sessions of different models");
+    if (to->kv.k_type != from->kv.k_type || to->kv.v_type != from->kv.v_type)
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "sessions with different types of cache");
+    if (sl__forward_is_long(to->forward) != sl__forward_is_long(from->forward))
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "sessions that rotate positions differently");
+    if (n > to->params.context)
+        return sl__fail(err, SL_E_CONTEXT, SL_NOWHERE, "%d tokens do not fit into a context of %d",
+                        n, to->params.context);
+    size_t bytes;
+    uint8_t *piece;
+    for (size_t i = 0; (piece = sl__kv_piece(&to->kv, i, n, &bytes)) != NULL; i++)
+        memcpy(piece, sl__kv_piece(&from->kv, i, n, &bytes), bytes);
+    memcpy(to->tokens, from->tokens, (size_t)n * sizeof *to->tokens);
+    to->kv.length = n;
+    to->n_pass_rows = 0;
+    return SL_OK;
+}
+
 void sl_session_rewind(sl_session *s, int32_t length) {
     SL_ASSERT(length >= 0 && length <= s->kv.length);
     s->kv.length = length;
