@@ -16,8 +16,9 @@
 
 enum { PROMPT_MAX = 1024, SHORT = 160, TOKENS = 24, TEXTS = 50 };
 
-#define FAR (-1000.0f) /* no token with such a logit is ever chosen          */
-#define TIE 0.2f       /* logits nearer than this are a matter of rounding   */
+#define FAR (-1000.0f)     /* no token with such a logit is ever chosen           */
+#define TIE 0.05f          /* logits nearer than this are a matter of rounding    */
+#define TIE_OF_DIGITS 0.2f /* ... where hidden rows were quantised once, not twice */
 
 /* Four times as wide: the stretch is exact. One layer too many, other groups of heads and
  * more of them, wider experts. */
@@ -114,10 +115,11 @@ typedef struct watched {
     sl_session *session;
     float *logits; /* of the last token */
     int32_t vocab;
+    float tie; /* leads below it may be lost */
 } watched;
 
 static watched watch(sl_model *model) {
-    watched w = {.model = model, .vocab = sl_model_facts_of(model)->vocab};
+    watched w = {.model = model, .vocab = sl_model_facts_of(model)->vocab, .tie = TIE};
     w.session = world_session(model, SHORT + TOKENS + 1, 2, 64, SL_KV_F32, SL_KV_F32);
     w.logits = malloc((size_t)w.vocab * sizeof *w.logits);
     assert_non_null(w.logits);
@@ -182,7 +184,7 @@ static int32_t compare_text(watched *small, watched *large, int32_t i, double sh
         const sl_token next = best_of(small);
         if (share >= 0) check_logits(small, large, share);
         if (best_of(large) != next) {
-            CHECK_CASE(lead_of(small) < TIE, "%s, token %d: a lead of %g is lost", id, t,
+            CHECK_CASE(lead_of(small) < large->tie, "%s, token %d: a lead of %g is lost", id, t,
                        (double)lead_of(small));
             return 0;
         }
@@ -317,7 +319,11 @@ static void shapes_that_cannot_hold_the_model_are_refused(void **state) {
 static void true_shapes_say_the_same(void **state) {
     static const struct {
         const char *like, *type;
-    } rows[] = {{"qwen3-30b-a3b", "q4_k_m"}, {"olmoe-1b-7b", "keep"}, {"mixtral-8x7b", "q4_k_m"}};
+        int32_t may_differ; /* texts */
+        float tie;
+    } rows[] = {{"qwen3-30b-a3b", "q4_k_m", 5, TIE_OF_DIGITS},
+                {"olmoe-1b-7b", "keep", 2, TIE},
+                {"mixtral-8x7b", "q4_k_m", 5, TIE_OF_DIGITS}};
     (void)state;
     for (size_t i = 0; i < SL_COUNT(rows) && world_is_full(); i++) {
         char path[WORLD_PATH_MAX];
@@ -327,7 +333,8 @@ static void true_shapes_say_the_same(void **state) {
         if (sl_expand_write(path, SL_MODEL_FILE, &params, &err) != SL_OK) fail_msg("%s", err.text);
         watched small = watch(world_open(SL_MODEL_FILE, NULL, SL_LAYOUT_PACKED));
         watched large = watch(world_open(path, NULL, SL_LAYOUT_PACKED));
-        compare_texts(&small, &large, TEXTS, 2, -1);
+        large.tie = rows[i].tie;
+        compare_texts(&small, &large, TEXTS, rows[i].may_differ, -1);
         unwatch(&small);
         unwatch(&large);
         assert_int_equal(unlink(path), 0);
