@@ -22,10 +22,10 @@ static void static_init(slp_controller *ctl) {
 
 /* In the order of slp_policy. */
 static const slp__policy policies[SLP_POLICIES] = {
-    {"off", off_init, NULL, NULL},
-    {"static", static_init, NULL, NULL},
-    {"cascade", slp__cascade_init, slp__cascade_observe, NULL},
-    {"ledger", slp__ledger_init, slp__ledger_observe, slp__ledger_offers},
+    {"off", off_init, NULL, NULL, NULL},
+    {"static", static_init, NULL, NULL, NULL},
+    {"cascade", slp__cascade_init, slp__cascade_observe, NULL, NULL},
+    {"ledger", slp__ledger_init, slp__ledger_observe, slp__ledger_offers, slp__ledger_grant},
 };
 
 /* Where nothing may be drafted there is nothing to decide. */
@@ -136,6 +136,16 @@ slp_plan slp_plan_draft(slp_controller *ctl, const slp_draft *draft) {
     memset(&offer, 0, sizeof(offer));
     if (draft) offer.draft = *draft;
     return slp_plan_offers(ctl, &offer, 1, &only);
+}
+
+slp_status slp_plan_grant(slp_controller *ctl, const slp_grant *grant) {
+    const slp__policy *policy = policy_of(&ctl->cfg);
+    const double most = 3.0 * (double)SLP_STEP_NS_MAX;
+    if (!(grant->plain_ns > 0) || !(grant->pass_ns >= grant->plain_ns) ||
+        !(grant->pass_ns <= most) || grant->draft_tokens < 0)
+        return SLP_E_ARG;
+    if (policy->grant) return policy->grant(ctl, grant);
+    return grant->draft_tokens <= ctl->plan.draft_tokens ? SLP_OK : SLP_E_ARG;
 }
 
 /* ---- steps --------------------------------------------------------------- */

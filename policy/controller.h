@@ -107,6 +107,7 @@ typedef struct slp__ledger {
     uint8_t node_class[SLP_DRAFT_TOKENS_MAX];
     double expected_ratio; /* of the planned pass                       */
     double gain;           /* of the planned pass, in tokens of plain decoding */
+    int32_t shared;        /* slp_plan_grant() was called: plain_ns is that of its pass */
 
     slp__paid paid[SLP_DRAFTERS_MAX];
     int32_t asked_for;     /* the offer whose draft is being made, or -1      */
@@ -137,6 +138,8 @@ typedef struct slp__policy {
     void (*observe)(slp_controller *ctl, const slp_step *step, double total_ns);
     /* Sound offers [n], at least one. NULL: the first draft that is not empty. */
     void (*offers)(slp_controller *ctl, const slp_offer *offers, int32_t n, slp_choice *choice);
+    /* A grant whose times are sound. NULL: at most what is planned. */
+    slp_status (*grant)(slp_controller *ctl, const slp_grant *grant);
 } slp__policy;
 
 void slp__cascade_init(slp_controller *ctl);
@@ -145,6 +148,7 @@ void slp__cascade_observe(slp_controller *ctl, const slp_step *step, double tota
 void slp__ledger_init(slp_controller *ctl);
 void slp__ledger_offers(slp_controller *ctl, const slp_offer *offers, int32_t n,
                         slp_choice *choice);
+slp_status slp__ledger_grant(slp_controller *ctl, const slp_grant *grant);
 void slp__ledger_observe(slp_controller *ctl, const slp_step *step, double total_ns);
 void slp__ledger_plain(slp_controller *ctl, double ns); /* a first guess at t_plain */
 

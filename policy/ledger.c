@@ -96,8 +96,17 @@ static void choose(slp_controller *ctl) {
     plan(ctl, k, k > 0 ? SLP_PHASE_PAY : SLP_PHASE_PLAIN, reason);
 }
 
+/* The t_plain of a shared pass is not that of this request alone. */
+static void leave_shared(slp_controller *ctl) {
+    slp__ledger *l = &ctl->u.ledger;
+    if (!l->shared) return;
+    l->shared = 0;
+    ctl->stats.plain_ns = l->plain_times > 0 ? slp__plain_time(l->plain_time, l->plain_times) : 0;
+}
+
 void slp__ledger_plan(slp_controller *ctl, int32_t drafter, const uint8_t *kinds, int32_t n) {
     slp__ledger *l = &ctl->u.ledger;
+    leave_shared(ctl);
     plan_next(ctl);
     l->asked = 1;
     l->drafter = drafter;
@@ -122,6 +131,44 @@ int32_t slp_draft_chances(const slp_controller *ctl, double *chance) {
     for (int32_t i = 0; i < l->n_nodes; i++)
         chance[i] = slp__accept_chance(l, l->drafter, l->node_class[i], i);
     return l->n_nodes;
+}
+
+/* ---- shared passes -------------------------------------------------------------------- */
+
+double slp_pool_room(const slp_controller *ctl, double plain_ns) {
+    if (ctl->cfg.policy != SLP_POLICY_LEDGER || ctl->cfg.draft_tokens_max == 0) return 1e300;
+    const double e = ctl->cfg.ledger.loss_max_permille / 1000.0;
+    return e * (ctl->u.ledger.elapsed_ns + slp__k.grace_tokens * plain_ns) - ctl->stats.loss_ns -
+           ctl->u.ledger.paid_ns;
+}
+
+slp_status slp__ledger_grant(slp_controller *ctl, const slp_grant *grant) {
+    slp__ledger *l = &ctl->u.ledger;
+    slp_stats *s = &ctl->stats;
+    const int32_t k = grant->draft_tokens;
+    if (k > (l->asked ? l->n_nodes : 0)) return SLP_E_ARG;
+    double survival = 1;
+    l->shared = 1;
+    l->asked = 1;
+    l->expected_ratio = grant->pass_ns / grant->plain_ns;
+    s->plain_ns = grant->plain_ns;
+    s->expected_ns = grant->pass_ns;
+    s->expected_tokens = 1;
+    for (int32_t i = 0; i < k; i++) {
+        survival *= slp__accept_chance(l, l->drafter, l->node_class[i], i);
+        s->expected_tokens += survival;
+    }
+    s->loss_max_ns = slp__ledger_loss_max(ctl);
+    plan(ctl, k, k > 0 ? SLP_PHASE_PAY : SLP_PHASE_PLAIN, SLP_REASON_SHARED);
+    return SLP_OK;
+}
+
+/* The whole pass is this request's time, whoever's rows made it longer. */
+static void book_shared(slp_controller *ctl, const slp_step *step, double ns, double paid_ns) {
+    slp_stats *s = &ctl->stats;
+    s->loss_ns += paid_ns;
+    if (s->expected_ns <= s->plain_ns) return; /* roots alone */
+    s->loss_ns += (ns > s->expected_ns ? ns : s->expected_ns) - step->emitted * s->plain_ns;
 }
 
 /* ---- what came of it ------------------------------------------------------------------ */
@@ -154,7 +201,10 @@ void slp__ledger_observe(slp_controller *ctl, const slp_step *step, double total
     const double plain_ns = ctl->stats.plain_ns;
     const double draft_ns = (double)step->draft_ns;
     const double paid_ns = l->paid_ns < draft_ns ? l->paid_ns : draft_ns;
-    if (!l->asked) l->n_nodes = 0;
+    if (!l->asked) {
+        l->n_nodes = 0;
+        l->shared = 0;
+    }
     l->asked = 0;
     l->paid_before_ns = paid_ns;
     l->paid_ns = 0;
@@ -162,7 +212,9 @@ void slp__ledger_observe(slp_controller *ctl, const slp_step *step, double total
     l->elapsed_ns += total_ns;
     l->plain_age++;
     learn_acceptance(l, step);
-    if (step->drafted == 0) {
+    if (l->shared) {
+        book_shared(ctl, step, total_ns - paid_ns, paid_ns);
+    } else if (step->drafted == 0) {
         add_plain_time(ctl, (double)step->pass_ns + (double)step->other_ns);
         ctl->stats.loss_ns += paid_ns;
     } else {

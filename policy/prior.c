@@ -78,5 +78,5 @@ void slp_prior_learn(slp_prior *prior, const slp_controller *ctl) {
     slp__cost_merge(&prior->cost, &l->cost, l->ran);
     for (int32_t d = 0; d < SLP_DRAFTERS_MAX; d++)
         slp__paid_merge(&prior->paid[d], &l->paid[d]);
-    if (ctl->stats.plain_ns > 0) prior->plain_ns = ctl->stats.plain_ns;
+    if (l->plain_times > 0) prior->plain_ns = slp__plain_time(l->plain_time, l->plain_times);
 }

@@ -211,7 +211,8 @@ const char *slp_policy_name(slp_policy policy);
     X(SLP_REASON_UNLIKELY, 16, "unlikely", "no row is likely enough to pay for itself")            \
     X(SLP_REASON_WORTH, 17, "worth", "these rows pay, one more would not")                         \
     X(SLP_REASON_ALL, 18, "all", "every drafted row pays")                                         \
-    X(SLP_REASON_LEDGER, 19, "ledger", "more rows would pay, but the loss so far allows no more")
+    X(SLP_REASON_LEDGER, 19, "ledger", "more rows would pay, but the loss so far allows no more")  \
+    X(SLP_REASON_SHARED, 20, "shared", "the rows of the pass were chosen for several requests")
 
 typedef enum slp_phase {
 #define X(name, value, text) name = (value),
@@ -225,7 +226,7 @@ typedef enum slp_reason {
 #undef X
 } slp_reason;
 
-enum { SLP_PHASES = 8, SLP_REASONS = 20 }; /* how many there are */
+enum { SLP_PHASES = 8, SLP_REASONS = 21 }; /* how many there are */
 
 /* Short names as traces spell them; "?" for values out of range. */
 const char *slp_phase_name(slp_phase phase);
@@ -415,7 +416,7 @@ enum {
 /* A request in the pass: its root, the newest token, always has a row. */
 typedef struct slp_pool_request {
     double room_ns;          /* most extra time this request may lose should nothing be
-                                accepted (loss_max_ns - loss_ns of its ledger)            */
+                                accepted: slp_pool_room()                                 */
     const uint64_t *experts; /* [expert_words] bit per (layer, expert) its root will read,
                                 or NULL: not known                                       */
 } slp_pool_request;
@@ -459,6 +460,33 @@ slp_status slp_pool_plan(const slp_pool *pool, uint8_t *chosen, slp_pool_report 
  * before it: chance [] is written, at most SLP_DRAFT_TOKENS_MAX; returns how many. 0 under
  * policies other than ledger and before the first draft. */
 int32_t slp_draft_chances(const slp_controller *ctl, double *chance);
+
+/* How much longer than plain_ns, the time of a pass over the roots alone, this request's next
+ * pass may take, in ns: what its ledger has left, or 1e300 under policies without one. */
+double slp_pool_room(const slp_controller *ctl, double plain_ns);
+
+/* A request's part in a shared pass. */
+typedef struct slp_grant {
+    int32_t draft_tokens; /* K: how many nodes of its draft got a row                     */
+    double pass_ns;       /* expected of the whole pass, >= plain_ns                      */
+    double plain_ns;      /* of a pass over the roots alone, > 0                          */
+} slp_grant;
+
+/* The coming iteration is part of a shared pass. Call between slp_plan_draft() and
+ * slp_observe(), and report the time of the whole pass there.
+ *
+ * Under ledger slp_next() is then the grant: the first draft_tokens nodes, whatever was planned
+ * before. plain_ns is this iteration's t_plain, and a pass longer than that is charged even
+ * where K = 0: a request waits for the others' rows as well. So the bound of docs/policy.md holds
+ * for a request that shares some passes or all, if pass_ns - plain_ns is within slp_pool_room().
+ * The cost of its own rows is not learnt from a pass it shares.
+ *
+ * Under other policies the plan stays, and fewer rows than planned are always allowed.
+ *
+ * SLP_E_ARG, nothing changed: times out of order or over 3 SLP_STEP_NS_MAX, or draft_tokens
+ * outside 0 .. n; n is the nodes of the draft last shown under ledger, else the planned
+ * draft_tokens. slp_replay() cannot follow a request that shared a pass. */
+slp_status slp_plan_grant(slp_controller *ctl, const slp_grant *grant);
 
 /* ---- expert budget ------------------------------------------------------ */
 

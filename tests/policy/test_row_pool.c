@@ -229,6 +229,136 @@ static void the_chances_of_a_draft_can_be_asked_for(void **state) {
     assert_int_equal(slp_draft_chances(ctl, chance), 0);
 }
 
+/* ---- grants --------------------------------------------------------------------------- */
+
+enum { OFFERED = 7 };
+
+static slp_controller *begin_shared(policy_memory *mem, const char *policy) {
+    slp_config cfg;
+    slp_config_defaults(&cfg);
+    assert_int_equal(slp_policy_parse(policy, &cfg, NULL), SLP_OK);
+    return cascade_begin(mem, &cfg);
+}
+
+static void show_draft(slp_controller *ctl) {
+    slp_draft_node nodes[OFFERED];
+    for (int i = 0; i < OFFERED; i++)
+        nodes[i] = (slp_draft_node){5, 2, 2, 0};
+    const slp_draft draft = {nodes, OFFERED, 0};
+    slp_plan_draft(ctl, &draft);
+}
+
+static slp_status observe_shared(slp_controller *ctl, int32_t k, int32_t accepted, double ns) {
+    slp_step step;
+    memset(&step, 0, sizeof(step));
+    step.drafted = k;
+    step.accepted = accepted;
+    step.emitted = accepted + 1;
+    step.pass_ns = (uint64_t)ns;
+    return slp_observe(ctl, &step);
+}
+
+/* Fails if: more rows than the controller would choose alone are refused, more than the draft
+ * has are not, or nonsense changes anything. */
+static void a_grant_replaces_the_plan_of_a_ledger(void **state) {
+    (void)state;
+    policy_memory mem;
+    slp_controller *ctl = begin_shared(&mem, "ledger");
+    const slp_grant early = {1, 1500, 1000}, good = {5, 1500, 1000},
+                    over = {OFFERED + 1, 1500, 1000}, below = {5, 900, 1000}, none = {5, 1500, 0},
+                    negative = {-1, 1500, 1000};
+    assert_int_equal(slp_plan_grant(ctl, &early), SLP_E_ARG); /* no draft was shown */
+    show_draft(ctl);
+    assert_int_equal(slp_plan_grant(ctl, &over), SLP_E_ARG);
+    assert_int_equal(slp_plan_grant(ctl, &below), SLP_E_ARG);
+    assert_int_equal(slp_plan_grant(ctl, &none), SLP_E_ARG);
+    assert_int_equal(slp_plan_grant(ctl, &negative), SLP_E_ARG);
+    assert_int_equal(slp_next(ctl).reason, SLP_REASON_PLAIN_UNKNOWN);
+    assert_int_equal(slp_plan_grant(ctl, &good), SLP_OK);
+    assert_int_equal(slp_next(ctl).draft_tokens, 5);
+    assert_int_equal(slp_next(ctl).reason, SLP_REASON_SHARED);
+    assert_int_equal(observe_shared(ctl, 6, 0, 1500), SLP_E_ARG);
+    assert_int_equal(observe_shared(ctl, 5, 5, 1500), SLP_OK);
+    assert_true(stats_of(ctl).loss_ns == 1500 - 6 * 1000);
+    assert_int_equal(slp_plan_grant(ctl, &early), SLP_E_ARG); /* the draft was used up */
+}
+
+/* Fails if: other policies are granted rows they did not plan, or refused fewer. */
+static void other_policies_may_only_be_granted_less(void **state) {
+    (void)state;
+    policy_memory mem;
+    slp_controller *ctl = begin_shared(&mem, "static:3");
+    const slp_grant less = {2, 1500, 1000}, more = {4, 1500, 1000};
+    show_draft(ctl);
+    assert_int_equal(slp_plan_grant(ctl, &more), SLP_E_ARG);
+    assert_int_equal(slp_plan_grant(ctl, &less), SLP_OK);
+    assert_int_equal(slp_next(ctl).draft_tokens, 3);
+    assert_int_equal(observe_shared(ctl, 2, 0, 1500), SLP_OK);
+    assert_true(slp_pool_room(ctl, 1000) > 1e200);
+}
+
+/* Fails if: the time others took is not booked, or a pass over roots alone is. */
+static void a_request_without_rows_is_charged_with_the_wait(void **state) {
+    (void)state;
+    policy_memory mem;
+    slp_controller *ctl = begin_shared(&mem, "ledger");
+    const slp_grant longer = {0, 1400, 1000}, roots = {0, 1000, 1000};
+    show_draft(ctl);
+    assert_true(slp_pool_room(ctl, 1000) == 1000); /* 1% of a hundred */
+    assert_int_equal(slp_plan_grant(ctl, &longer), SLP_OK);
+    assert_int_equal(observe_shared(ctl, 0, 0, 1300), SLP_OK); /* luck is not credited */
+    assert_true(stats_of(ctl).loss_ns == 400);
+    assert_true(slp_pool_room(ctl, 1000) == 0.01 * (1300 + 100 * 1000) - 400);
+    show_draft(ctl);
+    assert_int_equal(slp_plan_grant(ctl, &roots), SLP_OK);
+    assert_int_equal(observe_shared(ctl, 0, 0, 5000), SLP_OK); /* plain decoding stutters too */
+    assert_true(stats_of(ctl).loss_ns == 400);
+}
+
+/* Fails if: the time of a shared pass is taken for the time of a request alone, in the request
+ * or in the next one. */
+static void a_shared_pass_says_nothing_of_a_request_alone(void **state) {
+    (void)state;
+    policy_memory mem;
+    union {
+        uint64_t align;
+        char bytes[SLP_PRIOR_BYTES_MAX];
+    } prior_mem;
+    slp_prior *prior = slp_prior_init(prior_mem.bytes, sizeof(prior_mem.bytes));
+    slp_controller *ctl = begin_shared(&mem, "ledger");
+    const slp_grant shared = {0, 9000, 8000};
+    show_draft(ctl);
+    assert_int_equal(observe_shared(ctl, 0, 0, 1000), SLP_OK);
+    show_draft(ctl);
+    assert_int_equal(slp_plan_grant(ctl, &shared), SLP_OK);
+    assert_int_equal(observe_shared(ctl, 0, 0, 9000), SLP_OK);
+    slp_prior_learn(prior, ctl);
+    show_draft(ctl);
+    assert_true(stats_of(ctl).plain_ns == 1000);
+    ctl = begin_shared(&mem, "ledger");
+    slp_controller_use(ctl, prior);
+    assert_true(stats_of(ctl).plain_ns == 1000);
+}
+
+/* Fails if: room that was respected does not bound the loss: a request that never gets a row,
+ * and others that take all the time it allows. */
+static void room_that_is_kept_bounds_the_loss_of_one_that_waits(void **state) {
+    (void)state;
+    policy_memory mem;
+    slp_controller *ctl = begin_shared(&mem, "ledger");
+    double elapsed = 0;
+    for (int i = 0; i < 2000; i++) {
+        show_draft(ctl);
+        const double room = slp_pool_room(ctl, 1000), extra = room > 1 ? room : 0;
+        const slp_grant grant = {0, 1000 + extra, 1000};
+        assert_int_equal(slp_plan_grant(ctl, &grant), SLP_OK);
+        assert_int_equal(observe_shared(ctl, 0, 0, grant.pass_ns), SLP_OK);
+        elapsed += grant.pass_ns;
+        assert_true(elapsed - 1000.0 * (i + 1) <= 0.01 * (elapsed + 100 * 1000) + 1);
+    }
+    assert_true(elapsed > 1.005 * 1000 * 2000); /* and was used */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_experts_no_set_of_nodes_is_better),
@@ -237,6 +367,11 @@ int main(void) {
         cmocka_unit_test(one_request_without_room_is_kept_waiting_by_nobody),
         cmocka_unit_test(numbers_out_of_range_are_refused),
         cmocka_unit_test(the_chances_of_a_draft_can_be_asked_for),
+        cmocka_unit_test(a_grant_replaces_the_plan_of_a_ledger),
+        cmocka_unit_test(other_policies_may_only_be_granted_less),
+        cmocka_unit_test(a_request_without_rows_is_charged_with_the_wait),
+        cmocka_unit_test(a_shared_pass_says_nothing_of_a_request_alone),
+        cmocka_unit_test(room_that_is_kept_bounds_the_loss_of_one_that_waits),
     };
     return cmocka_run_group_tests_name("row_pool", tests, NULL, NULL);
 }
