@@ -237,3 +237,33 @@ void sl__row_to_float(sl__format format, float *out, const uint8_t *row, int32_t
     for (int32_t c = 0; c < n_in; c += columns, row += bytes)
         formats[format].to_float(out + c, row);
 }
+
+/* ---- scales ---- */
+
+/* Halves of a block that scale it: so many, from byte `at` on. */
+static const struct {
+    uint8_t at, n;
+} halves[SL_FORMATS] = {
+    [SL_FORMAT_Q8_0] = {0, 1},    [SL_FORMAT_Q4_0] = {0, 1},   [SL_FORMAT_Q4_1] = {0, 2},
+    [SL_FORMAT_Q5_0] = {0, 1},    [SL_FORMAT_Q5_1] = {0, 2},   [SL_FORMAT_IQ4_NL] = {0, 1},
+    [SL_FORMAT_Q2_K] = {80, 2},   [SL_FORMAT_Q3_K] = {108, 1}, [SL_FORMAT_Q4_K] = {0, 2},
+    [SL_FORMAT_Q5_K] = {0, 2},    [SL_FORMAT_Q6_K] = {208, 1}, [SL_FORMAT_IQ4_XS] = {0, 1},
+    [SL_FORMAT_IQ2_XXS] = {0, 1}, [SL_FORMAT_IQ2_XS] = {0, 1}, [SL_FORMAT_IQ2_S] = {0, 1},
+    [SL_FORMAT_IQ3_XXS] = {0, 1}, [SL_FORMAT_IQ3_S] = {0, 1},
+};
+
+static int is_bad_scale(sl__format format, const uint8_t *block) {
+    if (format == SL_FORMAT_MXFP4) return block[0] == 255;
+    int bad = 0;
+    for (int32_t i = 0; i < halves[format].n; i++)
+        bad |= (load_u16(block + halves[format].at + 2 * i) & 0x7c00u) == 0x7c00u;
+    return bad;
+}
+
+int32_t sl__row_bad_scale(sl__format format, const uint8_t *row, int32_t n_in) {
+    if (!formats[format].quantised) return -1;
+    const int32_t blocks = n_in / formats[format].columns;
+    for (int32_t b = 0; b < blocks; b++)
+        if (is_bad_scale(format, row + (size_t)b * (size_t)formats[format].bytes)) return b;
+    return -1;
+}

@@ -106,4 +106,8 @@ void sl__panel_pack(sl__format format, uint8_t *panel, const uint8_t *rows, int3
 /* One row as stored in a file, to floats: out [n_in]. */
 void sl__row_to_float(sl__format format, float *out, const uint8_t *row, int32_t n_in);
 
+/* First block of such a row with a scale (d, m or dmin) that is infinite or NaN, as which
+ * MXFP4's exponent 255 counts (OCP MX 1.0, 5.4.1); or -1. Float formats have no scales: -1. */
+int32_t sl__row_bad_scale(sl__format format, const uint8_t *row, int32_t n_in);
+
 #endif

@@ -1,9 +1,9 @@
-/* model.c - opening a model: file, facts, vocabulary, tensors, packing.
+/* model.c - opening a model: file, facts, vocabulary, tensors.
  *
  *     1. map and check the file (gguf.c)
  *     2. let the architecture read its keys, then check what must fit together
  *     3. find every tensor and check its shape and type
- *     4. choose a layout by the memory there is, take one block, fill it
+ *     4. choose a layout by the memory there is, take one block, fill it (pack.c)
  *
  * Nothing is allocated by a number that was not checked before. */
 #include "model/model.h"
@@ -14,8 +14,8 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "model/pack.h"
 #include "runtime/cpu.h"
-#include "runtime/pool.h"
 
 sl_model_params sl_model_params_default(void) {
     return (sl_model_params){.layout = SL_LAYOUT_AUTO};
@@ -279,62 +279,6 @@ static void count_bytes(sl_model *m) {
     f->bytes_per_token += f->bytes_dense;
 }
 
-/* ---- packing ---- */
-
-static void pack_job_run(const sl__weight *w, sl__pool *pool) {
-    const int32_t n = w->n_experts * w->n_panels;
-    for (int32_t i, end; (i = sl__pool_claim(pool, n, 16, &end)) < n;)
-        for (; i < end; i++)
-            sl__weight_pack_panel(w, i, w->panels + (size_t)i * sl__weight_panel_bytes(w));
-}
-
-typedef struct pack_job {
-    const sl__weight *weight;
-    sl__pool *pool;
-} pack_job;
-
-static void pack_on_thread(void *arg, int32_t thread) {
-    const pack_job *job = arg;
-    (void)thread;
-    pack_job_run(job->weight, job->pool);
-}
-
-/* The file's bytes of a packed weight, but for the embedding: passes read its rows. */
-static void drop_rows(const sl_model *m, const sl__weight *w) {
-    const size_t bytes = sl__weight_matrix_bytes(w); /* panels may be more */
-    if (w->rows == m->embedding.rows) return;
-    if (!w->matrices) sl__gguf_drop(&m->file, w->rows, (size_t)w->n_experts * bytes);
-    for (int32_t e = 0; w->matrices && e < w->n_experts; e++)
-        sl__gguf_drop(&m->file, w->matrices[e], bytes);
-}
-
-static void pack_weight(sl_model *m, sl__pool *pool, const sl__weight *w,
-                        const sl_model_params *params, uint64_t *done) {
-    pack_job job = {w, pool};
-    sl__pool_run(pool, pack_on_thread, &job);
-    drop_rows(m, w);
-    *done += sl__weight_bytes(w);
-    if (params->progress) params->progress(params->progress_user, *done, m->block.size);
-}
-
-static sl_status pack_all(sl_model *m, const sl__arch *arch, const sl_model_params *params,
-                          sl_error *err) {
-    sl__pool *pool;
-    const int32_t threads = params->threads > 0 ? params->threads : sl__cpu_cores();
-    const sl_status status = sl__pool_open(&pool, threads, err);
-    if (status != SL_OK) return status;
-    uint64_t done = 0;
-    const sl__tensor_rule *rule;
-    for (int32_t i = 0; i < m->facts.layers; i++)
-        for (int32_t r = 0; (rule = sl__arch_rule(arch, r)) != NULL; r++)
-            if (rule->n_out != SL_DIM_NONE && sl__arch_rule_applies(rule, &m->file, &m->facts, i))
-                pack_weight(m, pool, (const void *)((const char *)&m->layers[i] + rule->offset),
-                            params, &done);
-    pack_weight(m, pool, &m->head, params, &done);
-    sl__pool_close(&pool);
-    return SL_OK;
-}
-
 /* ---- opening ---- */
 
 /* Memory that a packed model still takes: a copy of the file gives its own back on the way,
@@ -411,7 +355,7 @@ static sl_status open_model(sl_model *m, const char *path, const sl_model_params
     status = place_tensors(m, arch, params, err);
     if (status == SL_OK) status = check_all_known(m, arch, err);
     if (status == SL_OK) count_bytes(m);
-    if (status == SL_OK && m->packed) status = pack_all(m, arch, params, err);
+    if (status == SL_OK && m->packed) status = sl__model_pack(m, arch, params, err);
     if (status == SL_OK && params->mlock) status = lock_weights(m, err);
     return status;
 }

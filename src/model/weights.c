@@ -56,11 +56,16 @@ const uint8_t *sl__weight_matrix(const sl__weight *w, int32_t expert) {
                        : w->rows + (size_t)expert * sl__weight_matrix_bytes(w);
 }
 
+int32_t sl__weight_panel_rows(const sl__weight *w, int32_t i, int32_t *first) {
+    *first = i % w->n_panels * SL_PANEL_ROWS;
+    return sl__min_i32(SL_PANEL_ROWS, w->n_out - *first);
+}
+
 void sl__weight_pack_panel(const sl__weight *w, int32_t i, uint8_t *panel) {
-    const int32_t first_row = i % w->n_panels * SL_PANEL_ROWS;
-    const size_t before = (size_t)first_row * sl__format_row_bytes(w->format, w->n_in);
-    sl__panel_pack(w->format, panel, sl__weight_matrix(w, i / w->n_panels) + before,
-                   sl__min_i32(SL_PANEL_ROWS, w->n_out - first_row), w->n_in);
+    int32_t first;
+    const int32_t rows = sl__weight_panel_rows(w, i, &first);
+    const size_t before = (size_t)first * sl__format_row_bytes(w->format, w->n_in);
+    sl__panel_pack(w->format, panel, sl__weight_matrix(w, i / w->n_panels) + before, rows, w->n_in);
 }
 
 enum { ROW_GROUP = 32 };

@@ -34,6 +34,9 @@ size_t sl__weight_panel_bytes(const sl__weight *w);
 /* One expert's rows in the file. */
 const uint8_t *sl__weight_matrix(const sl__weight *w, int32_t expert);
 
+/* Output rows that panel i has, from *first on; i as below. */
+int32_t sl__weight_panel_rows(const sl__weight *w, int32_t i, int32_t *first);
+
 /* Write panel i (0 .. n_experts * n_panels - 1, experts in order) to panel. */
 void sl__weight_pack_panel(const sl__weight *w, int32_t i, uint8_t *panel);
 

@@ -4,6 +4,7 @@
  * (tools/golden_formats.py). Ours have the same bits, zeros their sign included. */
 #include "check.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,9 +80,55 @@ static void blocks_mean_what_the_reference_reads(void **state) {
     free(g.bytes);
 }
 
+static int is_bad_number(sl__format format, const uint8_t *block) {
+    float numbers[256];
+    sl__row_to_float(format, numbers, block, sl__format_block(format));
+    for (int32_t i = 0; i < sl__format_block(format); i++)
+        if (!isfinite(numbers[i])) return 1;
+    return 0;
+}
+
+/* A NaN or an infinity as half at every place of a block of zeros: found if and only if the
+ * numbers of the block show it. Mutations: any row of the table of scales; an infinity only. */
+static void scales_that_are_not_finite_are_found_where_they_are(void **state) {
+    enum { BLOCKS = 3, BLOCK_BYTES_MAX = 256 };
+    static const uint16_t bad[] = {0x7c00, 0xfc00, 0x7e00, 0x7c01};
+    (void)state;
+    for (int32_t f = 0; f < SL_FORMATS; f++) {
+        const sl__format format = (sl__format)f;
+        if (!sl__format_is_quantised(format) || f == SL_FORMAT_MXFP4) continue;
+        const int32_t columns = sl__format_block(format);
+        const size_t bytes = sl__format_row_bytes(format, columns);
+        int32_t places = 0;
+        for (size_t at = 0; at + 2 <= bytes; at += 2)
+            for (size_t i = 0; i < SL_COUNT(bad); i++) {
+                uint8_t row[BLOCKS * BLOCK_BYTES_MAX] = {0};
+                memcpy(row + bytes + at, &bad[i], sizeof bad[i]);
+                const int expected = is_bad_number(format, row + bytes);
+                const int32_t have = sl__row_bad_scale(format, row, BLOCKS * columns);
+                CHECK_CASE(have == (expected ? 1 : -1), "%s, byte %zu, %x: %d",
+                           sl__format_name(format), at, bad[i], have);
+                places += i == 0 && expected;
+            }
+        CHECK_CASE(places == 1 || places == 2, "%s: %d places", sl__format_name(format), places);
+    }
+}
+
+/* Mutations: 254, too; a byte of the quants. */
+static void an_mxfp4_scale_of_255_is_not_finite(void **state) {
+    uint8_t row[3 * 17];
+    (void)state;
+    memset(row, 255, sizeof row);
+    row[0] = row[17] = 254;
+    assert_int_equal(sl__row_bad_scale(SL_FORMAT_MXFP4, row, 96), 2);
+    assert_int_equal(sl__row_bad_scale(SL_FORMAT_MXFP4, row, 64), -1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_mean_what_the_reference_reads),
+        cmocka_unit_test(scales_that_are_not_finite_are_found_where_they_are),
+        cmocka_unit_test(an_mxfp4_scale_of_255_is_not_finite),
     };
     return cmocka_run_group_tests_name("formats", tests, NULL, NULL);
 }
