@@ -6,7 +6,7 @@
 
 #include "sluice/status.h"
 
-enum { SIM_ROWS_MAX = 65, SIM_CURVE_POINTS_MAX = 64 };
+enum { SIM_ROWS_MAX = 272, SIM_CURVE_POINTS_MAX = 64 };
 
 typedef struct sim_curve {
     double cost[SIM_ROWS_MAX + 1]; /* [rows] in units of one row; [1] = 1; [0] unused */

@@ -43,18 +43,16 @@ typedef struct controller_memory {
     char bytes[SLP_CONTROLLER_BYTES_MAX];
 } controller_memory;
 
-/* The draft at a point as the policy sees it. */
-static slp_draft draft_at(const sim_point *p, int32_t match_min, int32_t propose,
-                          slp_draft_node *nodes) {
+int32_t sim_draft_at(const sim_point *p, int32_t match_min, int32_t propose,
+                     slp_draft_node *nodes) {
     const bool counts = p->drafted > 0 && p->match >= match_min;
     const int32_t n = counts ? sl__min_i32(p->drafted, propose) : 0;
     for (int32_t i = 0; i < n; i++)
         nodes[i] = (slp_draft_node){p->match, p->seen[i], p->agreed[i], 0};
-    return (slp_draft){nodes, n, 0};
+    return n;
 }
 
-/* One iteration at output token `at`: what verifying k of n drafted nodes gives. */
-static slp_step step_at(const sim_request *q, int32_t at, int32_t k, int32_t n) {
+slp_step sim_step_at(const sim_request *q, int32_t at, int32_t k, int32_t n) {
     const sim_point *p = &q->points[at];
     const int32_t accepted = sl__min_i32(k, p->matched);
     slp_step step = {.drafted = k,
@@ -84,11 +82,11 @@ sim_result sim_run(const sim_policy *policy, const sim_request *q, const sim_cur
     slp_controller_use(ctl, prior);
     for (int32_t at = 1; at < q->output_tokens;) {
         const slp_plan first = slp_next(ctl);
-        const slp_draft draft = draft_at(&q->points[at], policy->match_min,
-                                         sl__min_i32(first.propose, SIM_DRAFT_MAX), nodes);
+        const int32_t n = sim_draft_at(&q->points[at], policy->match_min,
+                                       sl__min_i32(first.propose, SIM_DRAFT_MAX), nodes);
+        const slp_draft draft = {nodes, n, 0};
         const slp_plan plan = slp_plan_draft(ctl, &draft);
-        slp_step step =
-            step_at(q, at, sl__min_i32(plan.draft_tokens, draft.n_nodes), draft.n_nodes);
+        slp_step step = sim_step_at(q, at, sl__min_i32(plan.draft_tokens, n), n);
         const double cost = sim_pass_time(curve, &q->points[at], step.drafted);
         step.pass_ns =
             (uint64_t)(cost * PLAIN_NS * sim_noise_factor(noise, index, (uint64_t)r.iterations));
@@ -114,7 +112,7 @@ double sim_static_time(const sim_request *q, const sim_curve *curve, int32_t k, 
     for (int32_t at = 1; at < q->output_tokens;) {
         const sim_point *p = &q->points[at];
         const int32_t n = p->match >= match_min ? sl__min_i32(p->drafted, k) : 0;
-        const slp_step step = step_at(q, at, n, n);
+        const slp_step step = sim_step_at(q, at, n, n);
         time += sim_pass_time(curve, p, n);
         at += step.emitted;
     }

@@ -31,6 +31,14 @@ typedef struct sim_result {
     int64_t tested; /* iterations that ran to learn something: starts, refreshes, tests */
 } sim_result;
 
+/* The draft at a point as the policy sees it, of at most `propose` nodes, 0 .. SIM_DRAFT_MAX:
+ * nodes [propose] is written; returns how many. */
+int32_t sim_draft_at(const sim_point *point, int32_t match_min, int32_t propose,
+                     slp_draft_node *nodes);
+
+/* What verifying k of n drafted nodes gives at output token `at`; no times. */
+slp_step sim_step_at(const sim_request *request, int32_t at, int32_t k, int32_t n);
+
 /* Time of the pass at a point that verifies k tokens: by rows, or where the point knows its
  * experts 1 + expert_share (experts(k) / experts(0) - 1) + row_cost k. */
 double sim_pass_time(const sim_curve *curve, const sim_point *point, int32_t k);

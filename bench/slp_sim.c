@@ -3,17 +3,18 @@
  *     slp_sim --replay FILE.jsonl[.gz]... --vocab FILE.gguf|FILE.tiktoken[.gz]
  *             [--drafter ngram|suffix] [--curve target|olmoe-bytes|ik|llama.cpp|dense|FILE.csv]
  *             [--policy P[,P...]] [-o md|csv|json|html] [--seed N] [--noise R] [--tail R]
- *             [--draft-max N] [--no-prior]
+ *             [--draft-max N] [--no-prior] [--requests N]
  *     slp_sim --routing META.jsonl[.gz] IDS.u8[.gz] [--layers N] [--slots N]
- *             [--expert-share R] [the options above but --vocab and --curve]
+ *             [--expert-share R] [the options above but --vocab, --curve, --requests]
  *     slp_sim --synthetic N [--seed S]
  *
- * What is simulated and what the columns mean: docs/policy.md, section 6. */
+ * What is simulated and what the columns mean: docs/policy.md, sections 6 and 10. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/base.h"
+#include "sim_batch.h"
 #include "sim_report.h"
 #include "sim_routing.h"
 #include "sim_synthetic.h"
@@ -25,9 +26,9 @@ static const char usage[] =
     "               [--drafter ngram|suffix] [--curve NAME|FILE.csv]\n"
     "               [--policy P[,P...]]\n"
     "               [-o md|csv|json|html] [--seed N] [--noise R] [--tail R] [--draft-max N]\n"
-    "               [--no-prior]\n"
+    "               [--no-prior] [--requests N]\n"
     "       slp_sim --routing META.jsonl[.gz] IDS.u8[.gz] [--layers N] [--slots N]\n"
-    "               [--expert-share R] [options as above but --vocab and --curve]\n"
+    "               [--expert-share R] [options as above but --vocab, --curve, --requests]\n"
     "       slp_sim --synthetic N [--seed S]\n"
     "\n"
     "  --replay      recorded outputs: JSON lines with task, prompt, output\n"
@@ -42,6 +43,9 @@ static const char usage[] =
     "  --tail        share of passes that take three times as long (0)\n"
     "  --draft-max   most rows that ledger verifies, 1 .. 16 (15)\n"
     "  --no-prior    every request under ledger begins with no knowledge of earlier ones\n"
+    "  --requests    run N at once in one pass, 1 .. 16, and compare plain decoding, rows as each\n"
+    "                request decides alone, and under ledger rows chosen among all their drafts,\n"
+    "                with and without the bound on what each may lose (-o md, csv or json)\n"
     "  --routing     recorded outputs with the experts of each token ([token][layer][slot]); a\n"
     "                pass costs what it reads: 1 + share (experts / experts of one row - 1) +\n"
     "                0.02 per drafted row. Experts of rejected tokens were not recorded: a mean\n"
@@ -61,6 +65,7 @@ typedef struct options {
     sim_noise noise;
     sim_drafter drafter;
     int32_t draft_max;
+    int32_t requests; /* in one pass; 0: every request runs by itself */
     bool no_prior;
     uint64_t synthetic;
 } options;
@@ -117,6 +122,9 @@ static bool take_option(options *o, const char *name, const char *value) {
     } else if (strcmp(name, "--draft-max") == 0) {
         good = take_number(value, 1, SIM_DRAFT_MAX, &x);
         o->draft_max = (int32_t)x;
+    } else if (strcmp(name, "--requests") == 0) {
+        good = take_number(value, 1, SIM_BATCH_MAX, &x);
+        o->requests = (int32_t)x;
     } else if (strcmp(name, "--synthetic") == 0) {
         good = take_number(value, 1, 1e9, &x);
         o->synthetic = (uint64_t)x;
@@ -145,6 +153,10 @@ static bool parse(int argc, char **argv, options *o) {
         } else {
             i++;
         }
+    }
+    if (o->requests > 0 && (o->routing_meta || o->format == SIM_HTML)) {
+        fprintf(stderr, "slp_sim: --requests: not with --routing or -o html\n");
+        return false;
     }
     return o->synthetic > 0 || o->routing_meta || (o->n_replay > 0 && o->vocab);
 }
@@ -222,13 +234,54 @@ static sl_status run_recorded(const options *o, sim_recordings *recordings, sl_e
     return status;
 }
 
+static sim_batch_row batch_row(const options *o, const sim_recordings *recordings,
+                               const sim_curve *curve, const sim_policy *policy,
+                               sim_sharing sharing) {
+    union {
+        uint64_t align;
+        char bytes[SLP_PRIOR_BYTES_MAX];
+    } memory;
+    slp_prior *prior = o->no_prior ? NULL : slp_prior_init(memory.bytes, sizeof memory.bytes);
+    return (sim_batch_row){
+        policy->name, sharing,
+        sim_batch_run(policy, sharing, recordings, o->requests, curve, &o->noise, prior)};
+}
+
+/* Several requests in a pass: plain decoding, then every other policy in every way it can
+ * share one. */
+static sl_status run_batched(const options *o, sim_recordings *recordings, sl_error *err) {
+    static sim_policy policies[POLICIES_MAX];
+    sim_batch_row rows[1 + POLICIES_MAX * (SIM_UNBOUND + 1)];
+    sim_policy plain;
+    sim_curve curve;
+    int n = 0;
+    const int n_policies = parse_policies(o, policies, err);
+    if (n_policies == 0) return SL_E_ARG;
+    sl_status status = sim_policy_parse(&plain, "off", o->draft_max, err);
+    if (status == SL_OK) status = sim_curve_open(&curve, o->curve, err);
+    if (status != SL_OK) return status;
+    sim_recordings_shuffle(recordings, o->noise.seed);
+    rows[n++] = batch_row(o, recordings, &curve, &plain, SIM_ALONE);
+    for (int p = 0; p < n_policies; p++) {
+        const slp_policy policy = policies[p].config.policy;
+        if (policy == SLP_POLICY_OFF) continue;
+        const int last = policy == SLP_POLICY_LEDGER ? SIM_UNBOUND : SIM_ALONE;
+        for (int sharing = SIM_ALONE; sharing <= last; sharing++)
+            rows[n++] = batch_row(o, recordings, &curve, &policies[p], (sim_sharing)sharing);
+    }
+    sim_batch_print(rows, n, o->curve, o->requests, o->format, stdout);
+    return SL_OK;
+}
+
 static sl_status replay(const options *o, sl_error *err) {
     sim_recordings recordings = {NULL, 0, 0};
     sim_vocab *vocab = NULL;
     sl_status status = sim_vocab_open(&vocab, o->vocab, err);
     for (int i = 0; status == SL_OK && i < o->n_replay; i++)
         status = sim_recordings_add(&recordings, o->replay[i], vocab, o->drafter, err);
-    if (status == SL_OK) status = run_recorded(o, &recordings, err);
+    if (status == SL_OK)
+        status =
+            o->requests > 0 ? run_batched(o, &recordings, err) : run_recorded(o, &recordings, err);
     sim_recordings_free(&recordings);
     sim_vocab_close(vocab);
     return status;

@@ -29,6 +29,22 @@ def recordings():
         yield {"task": "fresh", "id": f"f{i}", "prompt": "Write.", "output": fresh}
 
 
+def crowd():
+    """Twelve texts that copy themselves, and two long ones beside them that never do."""
+    copy = "The cat sat on the mat and the dog lay on the rug. " * 8
+    for i in range(14):
+        fresh = "".join(chr(0x4e00 + (i * 999 + j) * 7919 % 20000) for j in range(150))
+        yield {"task": "t", "id": str(i), "prompt": "Write.", "output": copy if i % 7 else fresh}
+
+
+def write(folder, name, requests):
+    path = os.path.join(folder, name)
+    with gzip.open(path, "wt", encoding="utf-8") as f:
+        for r in requests:
+            f.write(json.dumps(r) + "\n")
+    return path
+
+
 def check_replay(path):
     base = ("--replay", path, "--vocab", MODEL)
     rows = [json.loads(line) for line in
@@ -97,6 +113,52 @@ def check_routing(folder):
     assert "meta.jsonl:2: expected tok_offset" in sim(*base, code=1)
 
 
+def shared(path, *args):
+    """{(policy, sharing): line} of requests that share passes."""
+    lines = sim("--replay", path, "--vocab", MODEL, "--noise", "0", "-o", "json", *args)
+    return {(r["policy"], r["sharing"]): r for r in map(json.loads, lines.splitlines())}
+
+
+WAYS = [("ledger", way) for way in ("alone", "pool", "pool without bound")]
+
+
+def check_requests(path):
+    """Who waits for everyone's rows should not choose them as if alone."""
+    policies = ("--policy", "off,static:3,cascade,ledger")
+    base = ("--replay", path, "--vocab", MODEL, *policies)
+    one = shared(path, *policies, "--requests", "1")
+    single = [json.loads(line) for line in sim(*base, "--noise", "0", "-o", "json").splitlines()]
+    for name in ("off", "static:3", "cascade", "ledger"):  # the same passes as by itself
+        time = sum(row["policies"][name]["time"] for row in single)
+        assert abs(one[name, "alone"]["time"] - time) < 1e-4 * time, (name, time, one)
+
+    four = shared(path, *policies, "--requests", "4")
+    assert list(four) == [(p, "alone") for p in ("off", "static:3", "cascade")] + WAYS
+    assert len({r["tokens"] for r in [*one.values(), *four.values()]}) == 1
+    plain = four["off", "alone"]
+    assert plain["rows"] == plain["tokens"] and plain["speedup"] == 1 == plain["worst"]
+    alone, pool, free = (four[way] for way in WAYS)
+    assert pool["speedup"] > 1.05 and free["speedup"] > 1.1 * alone["speedup"], four
+
+    base += ("--requests", "4")
+    assert "| ledger | pool without bound |" in sim(*base)
+    csv = sim(*base, "-o", "csv").splitlines()
+    assert csv[0] == "curve,requests,policy,sharing,speedup,rows,tokens,worst_long,worst"
+    assert len(csv) == 7 and csv[5].startswith('target,4,"ledger",pool,')
+    assert "not understood" in sim(*base[:-1], "17", code=2)
+    assert "not with --routing or -o html" in sim(*base, "-o", "html", code=2)
+    assert "not with --routing" in sim("--routing", path, path, "--requests", "2", code=2)
+
+
+def check_bystanders(path):
+    """What the bound is for: a request without drafts keeps its 1% of itself and of 100 plain
+    passes, and that is why those beside it gain less than they could."""
+    alone, pool, free = (shared(path, "--policy", "ledger", "--requests", "4")[w] for w in WAYS)
+    assert pool["worst"] > 0.98, pool
+    assert alone["worst"] < 0.9 and free["worst"] < 0.9, (alone, free)
+    assert 1 < pool["speedup"] < 1.1 < free["speedup"] and pool["rows"] < free["rows"]
+
+
 def check_curve(path, folder):
     curve = os.path.join(folder, "curve.csv")
     with open(curve, "w", encoding="utf-8") as f:
@@ -134,19 +196,18 @@ def check_vocabulary(folder):
 
 def main():
     with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "r.jsonl.gz")
-        with gzip.open(path, "wt", encoding="utf-8") as f:
-            for r in recordings():
-                f.write(json.dumps(r) + "\n")
+        path = write(folder, "r.jsonl.gz", recordings())
         check_replay(path)
         check_drafters(path)
         check_page(path)
         check_routing(folder)
+        check_requests(path)
+        check_bystanders(write(folder, "crowd.jsonl.gz", crowd()))
         check_curve(path, folder)
         check_refusals(path, folder)
         check_vocabulary(folder)
     assert sim("--synthetic", "400", "--seed", "7").endswith("0 of 400 scenarios broke the bound\n")
-    print("slp_sim: replay, curves, refusals, vocabulary and the bound are as they should be")
+    print("slp_sim: replay, shared passes, curves, refusals, vocabulary and the bound are as they should be")
 
 
 if __name__ == "__main__":
