@@ -85,7 +85,7 @@ static void digits_add_up_to_the_number_exactly(void **state) {
     for (size_t t = 0; t < SL_COUNT(types); t++)
         for (int first = -128; first < 128; first += SL_SLOT) {
             const sl__tensor_type_info *info = sl__tensor_type_find((uint32_t)types[t]);
-            unsigned char from[34] = {0x55, 0x15}, row[256]; /* 2^-10 * 1.333 */
+            unsigned char from[34] = {0x55, 0x15}, row[8 * 34]; /* 2^-10 * 1.333 */
             float numbers[256], want[SL_SLOT];
             for (int i = 0; i < SL_SLOT; i++)
                 from[2 + i] = (unsigned char)(first + i);
