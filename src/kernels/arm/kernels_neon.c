@@ -76,7 +76,7 @@ ALWAYS_INLINE void quarter_panel_floats(const sl__format format, const int n, co
 ALWAYS_INLINE void matmul_floats(const sl__format format, const int n, const uint8_t *panels,
                                  int32_t n_in, int32_t n_panels, const void *const *x,
                                  float *const *y, int32_t at) {
-    const size_t panel_bytes = (size_t)(n_in * column_bytes_of(format));
+    const size_t panel_bytes = (size_t)n_in * (size_t)column_bytes_of(format);
     const float *rows[SL_KERNEL_ROWS];
     for (int r = 0; r < n; r++)
         rows[r] = x[r];
