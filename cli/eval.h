@@ -154,6 +154,9 @@ double eval_iteration_seconds(const eval_run *run, int32_t k);
  * is not known. */
 double eval_oracle(const eval_run *run, uint32_t tasks);
 
+/* For qsort() of doubles without NaN. */
+int eval_compare_doubles(const void *a, const void *b);
+
 /* Geometric means over the tasks. */
 double eval_mean_speedup(const eval_run *run, int32_t arm);
 double eval_mean_oracle(const eval_run *run);

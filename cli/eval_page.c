@@ -56,11 +56,6 @@ static void draw_speedups(FILE *to, const eval_run *run) {
 
 /* ---- requests, from the slowest to the fastest ---- */
 
-static int compare_doubles(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void draw_requests(FILE *to, const eval_run *run) {
     const int32_t n = run->workload->n;
     double *y = malloc((size_t)n * (size_t)run->n_arms * sizeof *y);
@@ -74,7 +69,7 @@ static void draw_requests(FILE *to, const eval_run *run) {
             const double speedup = eval_request_speedup(run, a, i);
             if (isfinite(speedup)) values[counted++] = speedup;
         }
-        qsort(values, (size_t)counted, sizeof *values, compare_doubles);
+        qsort(values, (size_t)counted, sizeof *values, eval_compare_doubles);
         series[shown++] =
             (slr_series){.name = run->arms[a].name, .mark = SLR_STEP, .n = counted, .y = values};
     }

@@ -14,7 +14,7 @@ static const eval_cell *cell_of(const eval_run *run, int32_t round, int32_t requ
     return &run->cells[row * (size_t)run->n_arms + (size_t)arm];
 }
 
-static int compare_doubles(const void *a, const void *b) {
+int eval_compare_doubles(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
@@ -25,7 +25,7 @@ static double seconds_of(const eval_run *run, int32_t request, int32_t arm) {
     const int32_t n = run->done[request];
     for (int32_t r = 0; r < n; r++)
         seconds[r] = cell_of(run, r, request, arm)->seconds;
-    qsort(seconds, (size_t)n, sizeof seconds[0], compare_doubles);
+    qsort(seconds, (size_t)n, sizeof seconds[0], eval_compare_doubles);
     return (seconds[(n - 1) / 2] + seconds[n / 2]) / 2;
 }
 
@@ -166,7 +166,7 @@ static void interval(const eval_run *run, int32_t arm, uint32_t tasks, eval_scor
     if (n > 1) {
         for (int32_t i = 0; i < SAMPLES; i++)
             samples[i] = resample(pairs, n, &random);
-        qsort(samples, SAMPLES, sizeof *samples, compare_doubles);
+        qsort(samples, SAMPLES, sizeof *samples, eval_compare_doubles);
         score->low = samples[SAMPLES / 40];
         score->high = samples[SAMPLES - 1 - SAMPLES / 40];
     }

@@ -79,4 +79,24 @@ ALWAYS_INLINE int32_t load_four(const void *p) {
         inner(format, n, panels, n_in, step, x + r, y + r, p * SL_PANEL_ROWS);                     \
         break;
 
+/* The code books have one compiled product for all of them and each number of rows: in a file
+ * that has multiply() and calls their decoded form GRID, GRID_PRODUCTS makes matmul_grid(). */
+#define GRID_ROWS(rows)                                                                            \
+    static void multiply_grid_##rows(sl__format f, const uint8_t *panels, int32_t n_in,            \
+                                     int32_t n_panels, const void *const *x, float *const *y,      \
+                                     int32_t at) {                                                 \
+        multiply(GRID, f, rows, panels, n_in, n_panels, x, y, at);                                 \
+    }
+#define GRID_PRODUCTS                                                                              \
+    GRID_ROWS(1)                                                                                   \
+    GRID_ROWS(2)                                                                                   \
+    GRID_ROWS(3)                                                                                   \
+    GRID_ROWS(4)                                                                                   \
+    GRID_ROWS(5)                                                                                   \
+    GRID_ROWS(6)                                                                                   \
+    GRID_ROWS(7)                                                                                   \
+    GRID_ROWS(8)
+#define matmul_grid(f, n, panels, n_in, n_panels, x, y, at)                                        \
+    multiply_grid_##n(f, panels, n_in, n_panels, x, y, at)
+
 #endif

@@ -257,23 +257,7 @@ ALWAYS_INLINE void matmul(const sl__format f, const int n, const uint8_t *panels
 SL_PLANE_FORMATS(X)
 #undef X
 
-/* The code books, one compiled product for all of them and each number of rows. */
-#define GRID_ROWS(rows)                                                                            \
-    static void multiply_grid_##rows(sl__format f, const uint8_t *panels, int32_t n_in,            \
-                                     int32_t n_panels, const void *const *x, float *const *y,      \
-                                     int32_t at) {                                                 \
-        multiply(GRID, f, rows, panels, n_in, n_panels, x, y, at);                                 \
-    }
-GRID_ROWS(1)
-GRID_ROWS(2)
-GRID_ROWS(3)
-GRID_ROWS(4)
-GRID_ROWS(5)
-GRID_ROWS(6)
-GRID_ROWS(7)
-GRID_ROWS(8)
-#define matmul_grid(f, n, panels, n_in, n_panels, x, y, at)                                        \
-    multiply_grid_##n(f, panels, n_in, n_panels, x, y, at)
+GRID_PRODUCTS
 
 #define X(NAME, name, columns, bytes)                                                              \
     MATMUL(void, sl__matmul_##name##_avx512, matmul_grid, SL_FORMAT_##NAME)
