@@ -150,8 +150,8 @@ int32_t eval_request_tokens(const eval_run *run, int32_t request);
 double eval_iteration_seconds(const eval_run *run, int32_t k);
 
 /* Speed-up of one who knows the text: the best sequence of K over the output, with the
- * median times, given what the drafter would have proposed at every position. NaN if that
- * is not known. */
+ * median times, given what the drafter would have proposed at every position, with no
+ * more drafted rows than some arm had. NaN if that is not known. */
 double eval_oracle(const eval_run *run, uint32_t tasks);
 
 /* For qsort() of doubles without NaN. */

@@ -83,7 +83,7 @@ double eval_iteration_seconds(const eval_run *run, int32_t k) {
 typedef struct sums {
     int32_t requests;
     double plain, seconds, draft; /* seconds                                     */
-    double plain_passes, passes, tokens, drafted, accepted;
+    double passes, tokens, drafted, accepted;
     double modelled; /* seconds, from the median times of its iterations */
     double worst, worst_long;
 } sums;
@@ -93,7 +93,6 @@ static void add_cells(const eval_run *run, int32_t request, int32_t arm, sums *s
     for (int32_t r = 0; r < rounds; r++) {
         const eval_cell *c = cell_of(run, r, request, arm);
         s->passes += (double)c->passes / rounds;
-        s->plain_passes += (double)cell_of(run, r, request, 0)->passes / rounds;
         s->tokens += (double)(c->tokens - 1) / rounds; /* the first comes from the prompt */
         s->drafted += (double)c->drafted / rounds;
         s->accepted += (double)c->accepted / rounds;
@@ -229,14 +228,14 @@ int32_t eval_best_static(const eval_run *run) {
 
 /* ---- oracle ---- */
 
-/* Seconds of the best sequence of K for one output of n tokens: best[i] is the time left
- * when i are out, and drafting more than what is right is never worth it. */
-static double oracle_seconds(const double *seconds, const uint8_t *matches, int32_t n,
-                             double *best) {
+/* Seconds of the best sequence of K <= k_max for one output of n tokens: best[i] is the time
+ * left when i are out, and drafting more than what is right is never worth it. */
+static double oracle_seconds(const double *seconds, int32_t k_max, const uint8_t *matches,
+                             int32_t n, double *best) {
     best[n] = 0;
     for (int32_t i = n - 1; i >= 1; i--) {
         best[i] = INFINITY;
-        for (int32_t k = 0; k <= matches[i] && i + k < n; k++)
+        for (int32_t k = 0; k <= matches[i] && k <= k_max && i + k < n; k++)
             best[i] = fmin(best[i], seconds[k] + best[i + k + 1]);
     }
     return best[1];
@@ -246,13 +245,16 @@ double eval_oracle(const eval_run *run, uint32_t tasks) {
     const int32_t room = run->params.max_tokens;
     double seconds[EVAL_K_MAX + 1], plain = 0, oracle = 0;
     double *best = malloc(((size_t)room + 2) * sizeof *best);
+    int32_t k_max = EVAL_K_MAX; /* a larger K has no time that was measured */
+    while (k_max > 0 && run->times[k_max].n == 0)
+        k_max--;
     for (int32_t k = 0; k <= EVAL_K_MAX; k++)
         seconds[k] = eval_iteration_seconds(run, k);
     for (int32_t i = 0; best && run->matches && i < run->workload->n; i++) {
         if (!(tasks >> run->workload->requests[i].task & 1) || !counts(run, i)) continue;
         const int32_t n = cell_of(run, 0, i, 0)->tokens;
         plain += (n - 1) * seconds[0];
-        oracle += oracle_seconds(seconds, run->matches + (size_t)i * (size_t)room, n, best);
+        oracle += oracle_seconds(seconds, k_max, run->matches + (size_t)i * (size_t)room, n, best);
     }
     free(best);
     return oracle > 0 ? plain / oracle : NAN;

@@ -174,6 +174,11 @@ static void the_oracle_is_the_best_of_all_sequences(void **state) {
         }
         assert_float_equal(eval_oracle(&w->run, 1u << 1), (float)(plain / best), 1e-6f);
     }
+    /* Fails if a K that was never timed is taken to cost what the largest one costs. */
+    memset(w->matches, 4, sizeof w->matches);
+    const double known = eval_oracle(&w->run, 1u << 1);
+    memset(w->matches, 7, sizeof w->matches);
+    assert_float_equal(eval_oracle(&w->run, 1u << 1), (float)known, 1e-6f);
     free_times(&w->run);
     free(w);
 }
