@@ -7,7 +7,7 @@
  *     shifted  --(this request saw, at this kind)-->  own  --(what is not known)-->  chance
  *
  * Evidence fades at every level, so that a text that changes its nature is followed.
- * Odds are shifted as ratios of sums; nothing here needs a logarithm. */
+ * Odds are shifted by products; nothing here needs a logarithm. */
 #include "ledger_constants.h"
 #include "ledger_parts.h"
 
@@ -52,7 +52,7 @@ static int32_t depth_bucket(int32_t depth) {
     return depth < 6 ? 4 : 5;
 }
 
-/* ---- chances ------------------------------------------------------------------------- */
+/* ---- what earlier requests saw -------------------------------------------------------- */
 
 static double square_root(double x) {
     double r = x > 1 ? x : 1;
@@ -68,20 +68,64 @@ static double pooled(const slp__ledger *l, int32_t drafter, int32_t kind, int32_
     return p < 0.01 ? 0.01 : p > 0.995 ? 0.995 : p;
 }
 
-/* This request's odds against the pool's, over all kinds. */
-static double odds_shift(const slp__shift *s) {
-    const double half = slp__k.shift_weight / 2;
-    return (s->hits + half) / (s->hits_expected + half) *
-           ((s->misses_expected + half) / (s->misses + half));
+/* ---- this request against the others ---------------------------------------------------- */
+
+/* A filter over a hidden state, the shift: before anything was seen large ones are unlikely,
+ * each outcome weighs them by how likely they made it, and now and then the state is drawn
+ * anew. A copy is recognised after a few hits, which a running mean shrunk to the usual
+ * is not made for. */
+
+static double usual_belief(int32_t i) {
+    const int32_t middle = SLP__SHIFTS / 2;
+    double belief = (1 - slp__k.shift_tail) / (1 + slp__k.shift_tail); /* of an endless row */
+    for (int32_t d = i < middle ? middle - i : i - middle; d > 0; d--)
+        belief *= slp__k.shift_tail;
+    return belief;
 }
+
+/* out [SLP__SHIFTS]: a chance under each shift. */
+static void under_each_shift(double chance, double *out) {
+    double odds = chance / (1 - chance);
+    for (int32_t i = 0; i < SLP__SHIFTS / 2; i++)
+        odds /= slp__k.shift_step;
+    for (int32_t i = 0; i < SLP__SHIFTS; i++, odds *= slp__k.shift_step)
+        out[i] = odds / (1 + odds);
+}
+
+void slp__shift_init(slp__shift *s) {
+    for (int32_t i = 0; i < SLP__SHIFTS; i++)
+        s->belief[i] = usual_belief(i);
+}
+
+static double shifted(const slp__shift *s, double chance) {
+    double under[SLP__SHIFTS], mean = 0, sum = 0;
+    under_each_shift(chance, under);
+    for (int32_t i = 0; i < SLP__SHIFTS; i++) {
+        mean += s->belief[i] * under[i];
+        sum += s->belief[i];
+    }
+    return mean / sum;
+}
+
+static void shift_learn(slp__shift *s, double chance, int right) {
+    double under[SLP__SHIFTS], sum = 0;
+    under_each_shift(chance, under);
+    for (int32_t i = 0; i < SLP__SHIFTS; i++) {
+        s->belief[i] *= right ? under[i] : 1 - under[i];
+        sum += s->belief[i];
+    }
+    for (int32_t i = 0; i < SLP__SHIFTS; i++)
+        s->belief[i] =
+            (1 - slp__k.shift_redraw) * s->belief[i] / sum + slp__k.shift_redraw * usual_belief(i);
+}
+
+/* ---- a node's chance --------------------------------------------------------------------- */
 
 double slp__accept_chance(const slp__ledger *l, int32_t drafter, int32_t kind, int32_t depth) {
     const slp__cell *c = &l->mine.cell[drafter][kind][depth_bucket(depth)];
-    const double pool = pooled(l, drafter, kind, depth);
-    const double odds = pool / (1 - pool) * odds_shift(&l->shift);
-    const double shifted = odds / (1 + odds);
+    const double usual = shifted(&l->shift, pooled(l, drafter, kind, depth));
     const double trials = (double)c->trials + slp__k.shifted_weight;
-    const double own = ((double)c->hits + slp__k.shifted_weight * shifted) / trials;
+    const double own = ((double)c->hits + slp__k.shifted_weight * usual) / trials;
     const double chance = own - slp__k.pessimism * square_root(own * (1 - own) / trials);
     return chance > 0 ? chance : 0;
 }
@@ -102,14 +146,8 @@ double slp__accept_mean(const slp__ledger *l, int32_t drafter, int32_t depth) {
 
 void slp__accept_learn(slp__ledger *l, int32_t drafter, int32_t kind, int32_t depth, int right) {
     slp__cell *c = &l->mine.cell[drafter][kind][depth_bucket(depth)];
-    const double expected = pooled(l, drafter, kind, depth);
-    slp__shift *s = &l->shift;
-    const double shift_keep = 1 - slp__k.shift_forget;
     const float own_keep = (float)(1 - slp__k.own_forget);
-    s->hits = s->hits * shift_keep + (right ? 1 : 0);
-    s->misses = s->misses * shift_keep + (right ? 0 : 1);
-    s->hits_expected = s->hits_expected * shift_keep + expected;
-    s->misses_expected = s->misses_expected * shift_keep + (1 - expected);
+    shift_learn(&l->shift, pooled(l, drafter, kind, depth), right);
     c->hits = c->hits * own_keep + (right ? 1.0f : 0.0f);
     c->trials = c->trials * own_keep + 1.0f;
 }

@@ -62,9 +62,12 @@ typedef struct slp__accept {
     slp__cell cell[SLP_DRAFTERS_MAX][SLP__CLASSES][SLP__DEPTHS];
 } slp__accept;
 
-/* What a request saw against what the pool expected, over all kinds of nodes. */
+enum { SLP__SHIFTS = 9 }; /* odd: the middle one is none */
+
+/* How much easier than usual is this request's text just now: chances that the odds of all
+ * kinds of nodes are those of the pool times shift_step^(i - 4). Sum 1. */
 typedef struct slp__shift {
-    double hits, hits_expected, misses, misses_expected;
+    double belief[SLP__SHIFTS];
 } slp__shift;
 
 /* Time of a pass over r rows: a measured correction of a built-in shape, see cost.c. */

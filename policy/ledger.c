@@ -43,6 +43,7 @@ static void plan_next(slp_controller *ctl) {
 
 void slp__ledger_init(slp_controller *ctl) {
     slp__cost_init(&ctl->u.ledger.cost);
+    slp__shift_init(&ctl->u.ledger.shift);
     ctl->u.ledger.asked_for = -1;
     for (int32_t d = 0; d < SLP_DRAFTERS_MAX; d++)
         slp__paid_init(&ctl->u.ledger.paid[d]);

@@ -12,8 +12,9 @@
     /* acceptance.c */                                                                             \
     X(built_in_weight, 8)    /* of the built-in chance in the pool                       */        \
     X(pool_trials_max, 4000) /* remembered by the pool, of a kind                        */        \
-    X(shift_weight, 16)      /* of "as hard as usual" in the request's shift             */        \
-    X(shift_forget, 0.03)    /* of the shift's evidence                                  */        \
+    X(shift_step, 2)         /* between the odds of neighbouring shifts                  */        \
+    X(shift_tail, 0.15)      /* chance of a shift against the next smaller one's         */        \
+    X(shift_redraw, 0.03)    /* chance per trial that the text changes its nature        */        \
     X(shifted_weight, 10)    /* of the shifted pool in a kind's own chance               */        \
     X(own_forget, 0.04)      /* of a kind's own evidence                                 */        \
     /* How far below its mean an uncertain chance is taken, in standard deviations. An argmax      \

@@ -7,6 +7,9 @@
 
 /* ---- acceptance ---------------------------------------------------------- */
 
+/* A request of which nothing was seen yet. */
+void slp__shift_init(slp__shift *shift);
+
 /* The kind of a node, 0 .. SLP__CLASSES - 1. */
 uint8_t slp__node_class(const slp_draft_node *node);
 
