@@ -76,16 +76,18 @@ extern const int32_t sl__kernels_count;
  * name or the CPU lacks something. name NULL: the best. */
 const sl__kernels *sl__kernels_select(uint32_t cpu, const char *name);
 
+/* "asking": for CPUs on which products of few rows ask for lines ahead of time (walk.h). */
 extern const sl__kernels sl__kernels_scalar;
 #if SL_HAVE_AVX2
-extern const sl__kernels sl__kernels_avx2;
+extern const sl__kernels sl__kernels_avx2, sl__kernels_avx2_asking;
 #endif
 #if SL_HAVE_AVXVNNI
-extern const sl__kernels sl__kernels_avxvnni;
+extern const sl__kernels sl__kernels_avxvnni, sl__kernels_avxvnni_asking;
 #endif
 #if SL_HAVE_AVX512
-extern const sl__kernels sl__kernels_avxvnni_vl; /* "avxvnni" in AVX-512's encoding */
-extern const sl__kernels sl__kernels_avx512;
+/* "avxvnni" in AVX-512's encoding */
+extern const sl__kernels sl__kernels_avxvnni_vl, sl__kernels_avxvnni_vl_asking;
+extern const sl__kernels sl__kernels_avx512, sl__kernels_avx512_asking;
 #endif
 #if SL_HAVE_NEON_DOT
 extern const sl__kernels sl__kernels_neon;

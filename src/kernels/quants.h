@@ -120,8 +120,10 @@ static inline void sl__unpack_scales(sl__format f, sl__sub_scales *out, const ui
 
 #define X(NAME, name, columns, bytes)                                                              \
     sl__matmul_fn sl__matmul_##name##_scalar, sl__matmul_##name##_avx2,                            \
-        sl__matmul_##name##_avxvnni, sl__matmul_##name##_avxvnni_vl, sl__matmul_##name##_avx512,   \
-        sl__matmul_##name##_neon;
+        sl__matmul_##name##_avx2_asking, sl__matmul_##name##_avxvnni,                              \
+        sl__matmul_##name##_avxvnni_asking, sl__matmul_##name##_avxvnni_vl,                        \
+        sl__matmul_##name##_avxvnni_vl_asking, sl__matmul_##name##_avx512,                         \
+        sl__matmul_##name##_avx512_asking, sl__matmul_##name##_neon;
 SL_QUANT_FORMATS(X)
 #undef X
 

@@ -9,15 +9,19 @@
  * of the next one. */
 const sl__kernels *const sl__kernels_all[] = {
 #if SL_HAVE_AVX512
+    &sl__kernels_avx512_asking,
     &sl__kernels_avx512,
 #endif
 #if SL_HAVE_AVXVNNI
+    &sl__kernels_avxvnni_asking,
     &sl__kernels_avxvnni,
 #endif
 #if SL_HAVE_AVX512
+    &sl__kernels_avxvnni_vl_asking,
     &sl__kernels_avxvnni_vl,
 #endif
 #if SL_HAVE_AVX2
+    &sl__kernels_avx2_asking,
     &sl__kernels_avx2,
 #endif
 #if SL_HAVE_NEON_DOT

@@ -4,6 +4,8 @@
 #ifndef SL_WALK_H
 #define SL_WALK_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -12,16 +14,23 @@
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-/* A walk for one or two rows is left to the hardware's prefetcher, which keeps up with
- * it and is only disturbed by advice. With more rows the arithmetic between two lines is
- * long enough for it to lose the thread, and the second-level cache is asked for lines
- * ahead of time (docs/performance.md, "Prefetching"). */
+/* From three rows on the arithmetic between two lines is long enough for the hardware's
+ * prefetcher to lose the thread, and the second-level cache is asked for lines ahead of
+ * time. Whether a walk for one or two rows asks too depends on the machine: AMD's Zen 4
+ * keeps up by itself and is only disturbed by advice, Intel's Xeon reads twice as much
+ * with it (docs/performance.md, "Prefetching"). So there are two products of each format,
+ * and tables of both kinds: the one for few rows that ask is called "asking". */
 enum { PREFETCH_ROWS = 3, PREFETCH_BYTES = 8192 };
 
-ALWAYS_INLINE void prefetch(const int n_rows, const uint8_t *p, int32_t n) {
-    if (n_rows < PREFETCH_ROWS) return;
+/* How far ahead a walk asks, in bytes; 0: it does not. */
+ALWAYS_INLINE int32_t ahead_of(bool asking, int32_t n_rows) {
+    return asking || n_rows >= PREFETCH_ROWS ? PREFETCH_BYTES : 0;
+}
+
+ALWAYS_INLINE void prefetch(ptrdiff_t ahead, const uint8_t *p, int32_t n) {
+    if (ahead == 0) return;
     for (int32_t i = 0; i < n; i += SL_CACHE_LINE)
-        __builtin_prefetch(p + PREFETCH_BYTES + i, 0, 2);
+        __builtin_prefetch(p + ahead + i, 0, 2);
 }
 
 /* Bytes of a column of a panel of floats, or of INT8. */
@@ -78,6 +87,18 @@ ALWAYS_INLINE int32_t load_four(const void *p) {
     case n:                                                                                        \
         inner(format, n, panels, n_in, step, x + r, y + r, p * SL_PANEL_ROWS);                     \
         break;
+
+/* The same, where one or two rows ask for lines ahead of time; plain: the product of more. */
+#define MATMUL_ASKING(storage, name, inner, format, plain)                                         \
+    storage name(const uint8_t *panels, int32_t n_in, int32_t n_panels, const void *const *x,      \
+                 float *const *y, int32_t n_rows) {                                                \
+        if (n_rows == 1)                                                                           \
+            inner(format, 1, panels, n_in, n_panels, x, y, 0);                                     \
+        else if (n_rows == 2)                                                                      \
+            inner(format, 2, panels, n_in, n_panels, x, y, 0);                                     \
+        else                                                                                       \
+            plain(panels, n_in, n_panels, x, y, n_rows);                                           \
+    }
 
 /* The code books have one compiled product for all of them and each number of rows: in a file
  * that has multiply() and calls their decoded form GRID, GRID_PRODUCTS makes matmul_grid(). */

@@ -24,6 +24,7 @@ uint32_t sl__cpu_features(void) {
     unsigned a = 0, b = 0, c = 0, d = 0;
     if (features && __get_cpuid_count(7, 1, &a, &b, &c, &d) && a & 1u << 4)
         features |= SL_CPU_AVXVNNI; /* not a name that all compilers' tables have */
+    if (__builtin_cpu_is("intel")) features |= SL_CPU_ASKING;
 #elif defined(__aarch64__) && defined(__linux__)
     enum { HWCAP_ASIMDDP_BIT = 20 }; /* of the kernel's interface, asm/hwcap.h */
     if (getauxval(AT_HWCAP) >> HWCAP_ASIMDDP_BIT & 1) features |= SL_CPU_NEON_DOT;

@@ -172,7 +172,8 @@ static void products_have_the_scalar_bits_for_any_number_of_rows(void **state) {
     for (int32_t t = 0; t < sl__kernels_count; t++)
         if (table_or_skip(t)) print_message("    runs %s\n", sl__kernels_all[t]->name);
     static const int32_t sizes[][2] = {{32, 1},   {32, 16},  {64, 17},  {96, 33},
-                                       {256, 17}, {288, 17}, {256, 64}, {512, 40}};
+                                       {256, 17}, {288, 17}, {256, 64}, {512, 40},
+                                       {96, 144}, {768, 100}}; /* four panels at a time, and more */
     for (int f = 0; f < SL_PANEL_FORMATS; f++) {
         for (size_t i = 0; i < SL_COUNT(sizes); i++)
             if (sizes[i][0] % sl__format_block((sl__format)f) == 0)
@@ -317,6 +318,11 @@ static void selection_obeys_cpu_and_name(void **state) {
 #endif
 #if SL_HAVE_AVXVNNI
     assert_ptr_equal(sl__kernels_select(SL_CPU_AVX2 | SL_CPU_AVXVNNI, NULL), &sl__kernels_avxvnni);
+#endif
+#if SL_HAVE_AVX2 /* AVX2 without VNNI, the best by its walk */
+    assert_ptr_equal(sl__kernels_select(SL_CPU_AVX2, NULL), &sl__kernels_avx2);
+    assert_ptr_equal(sl__kernels_select(SL_CPU_AVX2 | SL_CPU_ASKING, NULL),
+                     &sl__kernels_avx2_asking);
 #endif
 #if SL_HAVE_AVX512 /* its own encoding, unless the processor has both */
     assert_ptr_equal(sl__kernels_select(SL_CPU_AVX2 | SL_CPU_AVX512, "avxvnni"),

@@ -42,9 +42,9 @@ ALWAYS_INLINE __m256 load_column(const sl__format format, const uint8_t *column,
 }
 
 /* One half of one panel for n <= 4 rows: even and odd sums are 8 registers. */
-ALWAYS_INLINE void half_panel_floats(const sl__format format, const int n, const uint8_t *panel,
-                                     int32_t n_in, const float *const *rows, float *const *y,
-                                     int32_t at, int half) {
+ALWAYS_INLINE void half_panel_floats(const sl__format format, const int32_t ahead, const int n,
+                                     const uint8_t *panel, int32_t n_in, const float *const *rows,
+                                     float *const *y, int32_t at, int half) {
     const int32_t column_bytes = column_bytes_of(format);
     __m256 even[4], odd[4];
     for (int r = 0; r < n; r++)
@@ -52,7 +52,7 @@ ALWAYS_INLINE void half_panel_floats(const sl__format format, const int n, const
     const uint8_t *column = panel;
     int32_t c = 0;
     for (; c + 2 <= n_in; c += 2, column += 2 * column_bytes) {
-        if (half == 0) prefetch(n, column, 2 * column_bytes);
+        if (half == 0) prefetch(ahead, column, 2 * column_bytes);
         const __m256 w0 = load_column(format, column, half);
         const __m256 w1 = load_column(format, column + column_bytes, half);
         for (int r = 0; r < n; r++) {
@@ -69,9 +69,9 @@ ALWAYS_INLINE void half_panel_floats(const sl__format format, const int n, const
         _mm256_storeu_ps(y[r] + at + HALF * half, _mm256_add_ps(even[r], odd[r]));
 }
 
-ALWAYS_INLINE void matmul_floats(const sl__format format, const int n, const uint8_t *panels,
-                                 int32_t n_in, int32_t n_panels, const void *const *x,
-                                 float *const *y, int32_t at) {
+ALWAYS_INLINE void multiply_floats(const sl__format format, const bool asking, const int n,
+                                   const uint8_t *panels, int32_t n_in, int32_t n_panels,
+                                   const void *const *x, float *const *y, int32_t at) {
     const size_t panel_bytes = (size_t)n_in * (size_t)column_bytes_of(format);
     const float *rows[SL_KERNEL_ROWS];
     for (int r = 0; r < n; r++)
@@ -79,17 +79,33 @@ ALWAYS_INLINE void matmul_floats(const sl__format format, const int n, const uin
     const int first = n < 4 ? n : 4;
     for (int32_t p = 0; p < n_panels; p++, panels += panel_bytes)
         for (int half = 0; half < 2; half++) {
-            half_panel_floats(format, first, panels, n_in, rows, y, at + p * SL_PANEL_ROWS, half);
+            half_panel_floats(format, ahead_of(asking, first), first, panels, n_in, rows, y,
+                              at + p * SL_PANEL_ROWS, half);
             if (n > 4)
-                half_panel_floats(format, n - 4, panels, n_in, rows + 4, y + 4,
-                                  at + p * SL_PANEL_ROWS, half);
+                half_panel_floats(format, ahead_of(asking, n - 4), n - 4, panels, n_in, rows + 4,
+                                  y + 4, at + p * SL_PANEL_ROWS, half);
         }
 }
 
-MATMUL(static void, matmul_f32, matmul_floats, SL_FORMAT_F32)
-MATMUL(static void, matmul_f16, matmul_floats, SL_FORMAT_F16)
-MATMUL(static void, matmul_bf16, matmul_floats, SL_FORMAT_BF16)
-MATMUL(static void, matmul_int8, matmul_floats, SL_FORMAT_INT8)
+ALWAYS_INLINE void matmul_floats(const sl__format format, const int n, const uint8_t *panels,
+                                 int32_t n_in, int32_t n_panels, const void *const *x,
+                                 float *const *y, int32_t at) {
+    multiply_floats(format, false, n, panels, n_in, n_panels, x, y, at);
+}
+
+ALWAYS_INLINE void matmul_floats_asking(const sl__format format, const int n, const uint8_t *panels,
+                                        int32_t n_in, int32_t n_panels, const void *const *x,
+                                        float *const *y, int32_t at) {
+    multiply_floats(format, true, n, panels, n_in, n_panels, x, y, at);
+}
+
+#define X(NAME, name, columns, bytes)                                                              \
+    MATMUL(static void, matmul_##name, matmul_floats, SL_FORMAT_##NAME)                            \
+    MATMUL_ASKING(static void, matmul_##name##_asking, matmul_floats_asking, SL_FORMAT_##NAME,     \
+                  matmul_##name)
+SL_FLOAT_FORMATS(X)
+X(INT8, int8, 1, 1)
+#undef X
 
 /* ---- activations ---- */
 
@@ -241,48 +257,42 @@ static void rms_norm(float *y, const float *x, const float *weight, int32_t n, f
         y[i] = x[i] * scale * weight[i];
 }
 
-/* ---- tables: one for each way to multiply bytes ---- */
+/* ---- tables: one for each way to multiply bytes, by machines that ask and others ---- */
 
-#define FLOAT_PRODUCTS                                                                             \
-    [SL_FORMAT_F32] = matmul_f32, [SL_FORMAT_F16] = matmul_f16, [SL_FORMAT_BF16] = matmul_bf16,    \
-    [SL_FORMAT_INT8] = matmul_int8
-#define ROW_OPERATIONS                                                                             \
-    .quantise = quantise, .softmax = softmax, .silu_mul = silu_mul, .rms_norm = rms_norm,          \
-    .to_half = to_half
+#define TABLE(table, called, needed, way, walk)                                                    \
+    const sl__kernels sl__kernels_##table = {                                                      \
+        .name = (called),                                                                          \
+        .needs = (needed),                                                                         \
+        .matmul = {[SL_FORMAT_F32] = matmul_f32##walk,                                             \
+                   [SL_FORMAT_F16] = matmul_f16##walk,                                             \
+                   [SL_FORMAT_BF16] = matmul_bf16##walk,                                           \
+                   [SL_FORMAT_INT8] = matmul_int8##walk,                                           \
+                   SL_QUANT_FORMATS(way##walk)},                                                   \
+        .quantise = quantise,                                                                      \
+        .softmax = softmax,                                                                        \
+        .silu_mul = silu_mul,                                                                      \
+        .rms_norm = rms_norm,                                                                      \
+        .to_half = to_half,                                                                        \
+    };
 
-const sl__kernels sl__kernels_avx2 = {
-    .name = "avx2",
-    .needs = SL_CPU_AVX2,
-    .matmul = {FLOAT_PRODUCTS,
-#define X(NAME, name, columns, bytes) [SL_FORMAT_##NAME] = sl__matmul_##name##_avx2,
-               SL_QUANT_FORMATS(X)
-#undef X
-    },
-    ROW_OPERATIONS,
-};
+#define AVX2(NAME, name, columns, bytes) [SL_FORMAT_##NAME] = sl__matmul_##name##_avx2,
+#define AVX2_asking(NAME, name, columns, bytes)                                                    \
+    [SL_FORMAT_##NAME] = sl__matmul_##name##_avx2_asking,
+TABLE(avx2, "avx2", SL_CPU_AVX2, AVX2, )
+TABLE(avx2_asking, "avx2", SL_CPU_AVX2 | SL_CPU_ASKING, AVX2, _asking)
 
 #if SL_HAVE_AVXVNNI
-const sl__kernels sl__kernels_avxvnni = {
-    .name = "avxvnni",
-    .needs = SL_CPU_AVX2 | SL_CPU_AVXVNNI,
-    .matmul = {FLOAT_PRODUCTS,
-#define X(NAME, name, columns, bytes) [SL_FORMAT_##NAME] = sl__matmul_##name##_avxvnni,
-               SL_QUANT_FORMATS(X)
-#undef X
-    },
-    ROW_OPERATIONS,
-};
+#define VNNI(NAME, name, columns, bytes) [SL_FORMAT_##NAME] = sl__matmul_##name##_avxvnni,
+#define VNNI_asking(NAME, name, columns, bytes)                                                    \
+    [SL_FORMAT_##NAME] = sl__matmul_##name##_avxvnni_asking,
+TABLE(avxvnni, "avxvnni", SL_CPU_AVX2 | SL_CPU_AVXVNNI, VNNI, )
+TABLE(avxvnni_asking, "avxvnni", SL_CPU_AVX2 | SL_CPU_AVXVNNI | SL_CPU_ASKING, VNNI, _asking)
 #endif
 
 #if SL_HAVE_AVX512
-const sl__kernels sl__kernels_avxvnni_vl = {
-    .name = "avxvnni",
-    .needs = SL_CPU_AVX2 | SL_CPU_AVX512,
-    .matmul = {FLOAT_PRODUCTS,
-#define X(NAME, name, columns, bytes) [SL_FORMAT_##NAME] = sl__matmul_##name##_avxvnni_vl,
-               SL_QUANT_FORMATS(X)
-#undef X
-    },
-    ROW_OPERATIONS,
-};
+#define VNNI_VL(NAME, name, columns, bytes) [SL_FORMAT_##NAME] = sl__matmul_##name##_avxvnni_vl,
+#define VNNI_VL_asking(NAME, name, columns, bytes)                                                 \
+    [SL_FORMAT_##NAME] = sl__matmul_##name##_avxvnni_vl_asking,
+TABLE(avxvnni_vl, "avxvnni", SL_CPU_AVX2 | SL_CPU_AVX512, VNNI_VL, )
+TABLE(avxvnni_vl_asking, "avxvnni", SL_CPU_AVX2 | SL_CPU_AVX512 | SL_CPU_ASKING, VNNI_VL, _asking)
 #endif

@@ -40,9 +40,9 @@ ALWAYS_INLINE __m512 load_column(const sl__format format, const uint8_t *p) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
 }
 
-ALWAYS_INLINE void matmul_floats(const sl__format format, const int n, const uint8_t *panels,
-                                 int32_t n_in, int32_t n_panels, const void *const *x,
-                                 float *const *y, int32_t at) {
+ALWAYS_INLINE void multiply_floats(const sl__format format, const bool asking, const int n,
+                                   const uint8_t *panels, int32_t n_in, int32_t n_panels,
+                                   const void *const *x, float *const *y, int32_t at) {
     const int32_t column_bytes = column_bytes_of(format);
     const float *rows[SL_KERNEL_ROWS];
     for (int r = 0; r < n; r++)
@@ -54,7 +54,7 @@ ALWAYS_INLINE void matmul_floats(const sl__format format, const int n, const uin
             even[r] = odd[r] = _mm512_setzero_ps();
         int32_t c = 0;
         for (; c + 2 <= n_in; c += 2, column += 2 * column_bytes) {
-            prefetch(n, column, 2 * column_bytes);
+            prefetch(ahead_of(asking, n), column, 2 * column_bytes);
             const __m512 w0 = load_column(format, column);
             const __m512 w1 = load_column(format, column + column_bytes);
             for (int r = 0; r < n; r++) {
@@ -72,10 +72,25 @@ ALWAYS_INLINE void matmul_floats(const sl__format format, const int n, const uin
     }
 }
 
-MATMUL(static void, matmul_f32, matmul_floats, SL_FORMAT_F32)
-MATMUL(static void, matmul_f16, matmul_floats, SL_FORMAT_F16)
-MATMUL(static void, matmul_bf16, matmul_floats, SL_FORMAT_BF16)
-MATMUL(static void, matmul_int8, matmul_floats, SL_FORMAT_INT8)
+ALWAYS_INLINE void matmul_floats(const sl__format format, const int n, const uint8_t *panels,
+                                 int32_t n_in, int32_t n_panels, const void *const *x,
+                                 float *const *y, int32_t at) {
+    multiply_floats(format, false, n, panels, n_in, n_panels, x, y, at);
+}
+
+ALWAYS_INLINE void matmul_floats_asking(const sl__format format, const int n, const uint8_t *panels,
+                                        int32_t n_in, int32_t n_panels, const void *const *x,
+                                        float *const *y, int32_t at) {
+    multiply_floats(format, true, n, panels, n_in, n_panels, x, y, at);
+}
+
+#define X(NAME, name, columns, bytes)                                                              \
+    MATMUL(static void, matmul_##name, matmul_floats, SL_FORMAT_##NAME)                            \
+    MATMUL_ASKING(static void, matmul_##name##_asking, matmul_floats_asking, SL_FORMAT_##NAME,     \
+                  matmul_##name)
+SL_FLOAT_FORMATS(X)
+X(INT8, int8, 1, 1)
+#undef X
 
 /* ---- activations ---- */
 
@@ -186,6 +201,12 @@ static void rms_norm(float *y, const float *x, const float *weight, int32_t n, f
     }
 }
 
+/* ---- tables ---- */
+
+#define ROW_OPERATIONS                                                                             \
+    .quantise = quantise, .softmax = softmax, .silu_mul = silu_mul, .rms_norm = rms_norm,          \
+    .to_half = to_half
+
 const sl__kernels sl__kernels_avx512 = {
     .name = "avx512",
     .needs = SL_CPU_AVX2 | SL_CPU_AVX512,
@@ -197,9 +218,19 @@ const sl__kernels sl__kernels_avx512 = {
                SL_QUANT_FORMATS(X)
 #undef X
     },
-    .quantise = quantise,
-    .softmax = softmax,
-    .silu_mul = silu_mul,
-    .rms_norm = rms_norm,
-    .to_half = to_half,
+    ROW_OPERATIONS,
+};
+
+const sl__kernels sl__kernels_avx512_asking = {
+    .name = "avx512",
+    .needs = SL_CPU_AVX2 | SL_CPU_AVX512 | SL_CPU_ASKING,
+    .matmul = {[SL_FORMAT_F32] = matmul_f32_asking,
+               [SL_FORMAT_F16] = matmul_f16_asking,
+               [SL_FORMAT_BF16] = matmul_bf16_asking,
+               [SL_FORMAT_INT8] = matmul_int8_asking,
+#define X(NAME, name, columns, bytes) [SL_FORMAT_##NAME] = sl__matmul_##name##_avx512_asking,
+               SL_QUANT_FORMATS(X)
+#undef X
+    },
+    ROW_OPERATIONS,
 };

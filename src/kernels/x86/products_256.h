@@ -1,9 +1,9 @@
 /* products_256.h - products with quantised weights, 256 bits: the walk over panels.
  *
- * Private to the tables for AVX2 and AVX-VNNI, see quants_256.h; MATMUL_NAME(name) is what
- * products are called. A panel is walked in chunks of up to 256 columns. What scales a chunk's
- * blocks is unpacked first; then its products with each tile of up to four rows are added to
- * y, block by block:
+ * Private to the tables for AVX2 and AVX-VNNI, see quants_256.h; MATMUL_NAME(name, walk) is what
+ * products are called, walk empty or _asking (walk.h). A panel is walked in chunks of up to 256
+ * columns. What scales a chunk's blocks is unpacked first; then its products with each tile of up
+ * to four rows are added to y, block by block:
  *
  *     up to 8 rows    quants are taken apart in registers
  *     more rows       quants are taken apart into bytes, 4 KiB that stay in the first-level
@@ -59,9 +59,9 @@ ALWAYS_INLINE void store_sums(const sums *acc, const int n, float *const *y, int
 }
 
 /* Every line counts: a head of 32 bytes between blocks may be all that needs one. */
-ALWAYS_INLINE void prefetch_block(const sl__format f, const int n, const chunk *c, int32_t b) {
+ALWAYS_INLINE void prefetch_block(const sl__format f, const chunk *c, int32_t b) {
     const int head = sl__layouts[f].columns == SL_Q_BLOCK ? sl__layouts[f].head : 0;
-    prefetch(n, c->quants + b * c->stride - head, head + sl__layouts[f].quants);
+    prefetch(c->ahead, c->quants + b * c->stride - head, head + sl__layouts[f].quants);
 }
 
 /* y += a chunk, which begins at block `first`, for n rows. */
@@ -79,7 +79,7 @@ ALWAYS_INLINE void add_tile(const sl__format f, const int apart, const int n, ch
             first == 0 ? _mm256_setzero_ps() : _mm256_loadu_ps(y[r] + at + HALF * half);
     for (int32_t b = 0; b < c->n_blocks; b++) {
         if (!apart && c->fresh && sl__layouts[f].columns == SL_Q_BLOCK) load_block(f, c, b);
-        if (!apart && c->fresh) prefetch_block(f, n, c, b);
+        if (!apart && c->fresh) prefetch_block(f, c, b);
         add_block(f, apart, n, &acc, c, &t, b);
     }
     store_sums(&acc, n, y, at);
@@ -145,7 +145,7 @@ ALWAYS_INLINE void take_apart(const sl__format f, chunk *c) {
     uint8_t *to = c->unit.quants;
     for (int32_t b = 0; b < c->n_blocks; b++) {
         const uint8_t *from = c->quants + b * c->stride;
-        prefetch_block(f, SL_KERNEL_ROWS, c, b);
+        prefetch_block(f, c, b);
         UNROLL
         for (int g = 0; g < 8; g++, to += 64) {
             store(to, group(f, from, g));
@@ -172,18 +172,19 @@ ALWAYS_INLINE const uint8_t *load_grid_chunk(sl__format f, chunk *c, const uint8
 /* ---- the walk ---- */
 
 /* Rows share each chunk, in tiles as even as can be. add: of the quants as they are. */
-ALWAYS_INLINE void multiply(const sl__format f, tile_fn *add, const uint8_t *panels, int32_t n_in,
-                            int32_t n_panels, const void *const *x, float *const *y,
+ALWAYS_INLINE void multiply(const sl__format f, tile_fn *add, bool asking, const uint8_t *panels,
+                            int32_t n_in, int32_t n_panels, const void *const *x, float *const *y,
                             int32_t n_rows) {
     const int32_t blocks = n_in / SL_Q_BLOCK;
     const bool bytes = f == SL_FORMAT_Q8_0 && is_signed(f); /* as they are */
     const bool apart = sl__format_has_grid(f) || (n_rows > SL_KERNEL_ROWS && !bytes);
     const uint8_t *unit = panels;
     chunk c;
+    c.ahead = ahead_of(asking, n_rows);
     for (int32_t p = 0; p < n_panels; p++)
         for (int32_t first = 0; first < blocks; first += CHUNK_BLOCKS) {
             c.n_blocks = sl__min_i32(CHUNK_BLOCKS, blocks - first);
-            if (sl__layouts[f].columns > SL_Q_BLOCK) prefetch(n_rows, unit, sl__layouts[f].head);
+            if (sl__layouts[f].columns > SL_Q_BLOCK) prefetch(c.ahead, unit, sl__layouts[f].head);
             unit = sl__format_has_grid(f) ? load_grid_chunk(f, &c, unit) : load_chunk(f, &c, unit);
             if (apart && !sl__format_has_grid(f)) take_apart(f, &c);
             c.fresh = true;
@@ -198,19 +199,21 @@ ALWAYS_INLINE void multiply(const sl__format f, tile_fn *add, const uint8_t *pan
         }
 }
 
-#define X(NAME, name, columns, bytes)                                                              \
-    void MATMUL_NAME(name)(const uint8_t *panels, int32_t n_in, int32_t n_panels,                  \
-                           const void *const *x, float *const *y, int32_t n_rows) {                \
-        multiply(SL_FORMAT_##NAME, add_##name, panels, n_in, n_panels, x, y, n_rows);              \
+#define PRODUCT(NAME, name, walk, add, asking)                                                     \
+    void MATMUL_NAME(name, walk)(const uint8_t *panels, int32_t n_in, int32_t n_panels,            \
+                                 const void *const *x, float *const *y, int32_t n_rows) {          \
+        multiply(SL_FORMAT_##NAME, add, asking, panels, n_in, n_panels, x, y, n_rows);             \
     }
+
+#define X(NAME, name, columns, bytes)                                                              \
+    PRODUCT(NAME, name, , add_##name, false)                                                       \
+    PRODUCT(NAME, name, _asking, add_##name, true)
 SL_PLANE_FORMATS(X)
 #undef X
 
 #define X(NAME, name, columns, bytes)                                                              \
-    void MATMUL_NAME(name)(const uint8_t *panels, int32_t n_in, int32_t n_panels,                  \
-                           const void *const *x, float *const *y, int32_t n_rows) {                \
-        multiply(SL_FORMAT_##NAME, NULL, panels, n_in, n_panels, x, y, n_rows);                    \
-    }
+    PRODUCT(NAME, name, , NULL, false)                                                             \
+    PRODUCT(NAME, name, _asking, NULL, true)
 SL_GRID_FORMATS(X)
 #undef X
 

@@ -6,7 +6,7 @@
  * minus_sum, exactly. For quants of eight bits the sign moves onto the activation. */
 #define SIGNED_BYTES 1
 #define KEEP_SUB(sub) pair(sub, sub) /* for madd */
-#define MATMUL_NAME(name) sl__matmul_##name##_avx2
+#define MATMUL_NAME(name, walk) sl__matmul_##name##_avx2##walk
 #include "kernels/x86/quants_256.h"
 
 /* Groups whose pairs can be added in 16 bits: 2 * 127 * largest quant * groups < 32768. */

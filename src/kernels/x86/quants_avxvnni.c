@@ -9,10 +9,10 @@
 /* As floats: products with sums of quants stay below 2^24 and exact. */
 #define KEEP_SUB(sub) _mm256_castps_si256(_mm256_cvtepi32_ps(sub))
 #if defined(__AVXVNNI__)
-#define MATMUL_NAME(name) sl__matmul_##name##_avxvnni
+#define MATMUL_NAME(name, walk) sl__matmul_##name##_avxvnni##walk
 #define DOT4(sum, w, x) _mm256_dpbusd_avx_epi32(sum, w, x)
 #else
-#define MATMUL_NAME(name) sl__matmul_##name##_avxvnni_vl
+#define MATMUL_NAME(name, walk) sl__matmul_##name##_avxvnni_vl##walk
 #define DOT4(sum, w, x) _mm256_dpbusd_epi32(sum, w, x)
 #endif
 #include "kernels/x86/quants_256.h"
