@@ -37,33 +37,57 @@ static void draw(sim_curve *curve, const knots *k) {
     }
 }
 
+/* Of a line [n]: its first two numbers. strtod() by itself would go on in the next line. */
+static bool read_knot(const char *line, size_t n, double *rows, double *time) {
+    char *end, *stop;
+    *rows = strtod(line, &end);
+    if (end == line || *end != ',') return false;
+    *time = strtod(end + 1, &stop);
+    return stop > end + 1 && stop <= line + n && isfinite(*rows) && isfinite(*time) && *time > 0;
+}
+
+static bool is_header(const char *line) {
+    char *end;
+    (void)strtod(line, &end);
+    return end == line;
+}
+
 static sl_status read_csv(knots *k, const char *path, sl_error *err) {
     char *text = NULL;
-    size_t n = 0;
-    sl_status status = sim_text_read(path, &text, &n, err);
+    size_t size = 0;
+    sl_status status = sim_text_read(path, &text, &size, err);
     if (status != SL_OK) return status;
     k->n = 0;
     int line = 1;
-    for (char *at = text; status == SL_OK && *at; line++) {
-        char *end = at, *stop = at;
-        const double rows = strtod(at, &end);
-        const double time = end != at && *end == ',' ? strtod(end + 1, &stop) : 0;
-        const bool header = line == 1 && end == at;
-        const bool ascends = k->n == 0 ? rows == 1 : rows > k->rows[k->n - 1];
-        if (!header && *at != '\n' && *at != '\r') {
-            if (!(time > 0) || !ascends || k->n == SIM_CURVE_POINTS_MAX)
+    for (const char *at = text; status == SL_OK && *at; line++) {
+        const size_t n = strcspn(at, "\n");
+        double rows = 0, time = 0;
+        if (n > 0 && *at != '\r' && !(line == 1 && is_header(at))) {
+            const bool sound = read_knot(at, n, &rows, &time) && k->n < SIM_CURVE_POINTS_MAX;
+            if (sound && (k->n == 0 ? rows == 1 : rows > k->rows[k->n - 1]))
+                k->rows[k->n] = rows, k->time[k->n++] = time;
+            else
                 status = sl__fail(err, SL_E_FORMAT, 0,
                                   "%s:%d: expected rows,time; rows ascending from 1", path, line);
-            else
-                k->rows[k->n] = rows, k->time[k->n++] = time;
         }
-        at += strcspn(at, "\n");
+        at += n;
         at += *at == '\n';
     }
     free(text);
     if (status == SL_OK && k->n < 2)
         status = sl__fail(err, SL_E_FORMAT, 0, "%s: a curve needs two points", path);
     return status;
+}
+
+/* Between and beyond points all right by themselves a pass may still cost nothing. */
+static sl_status check_costs(const sim_curve *curve, const char *path, sl_error *err) {
+    for (int32_t rows = 1; rows <= SIM_ROWS_MAX; rows++)
+        if (!isfinite(curve->cost[rows]) || !(curve->cost[rows] > 0))
+            return sl__fail(err, SL_E_FORMAT, 0,
+                            "%s: the last two points give %d rows a time of %g times one row's, "
+                            "expected more than 0",
+                            path, (int)rows, curve->cost[rows]);
+    return SL_OK;
 }
 
 sl_status sim_curve_open(sim_curve *curve, const char *name, sl_error *err) {
@@ -79,8 +103,9 @@ sl_status sim_curve_open(sim_curve *curve, const char *name, sl_error *err) {
                         name);
     knots k;
     const sl_status status = read_csv(&k, name, err);
-    if (status == SL_OK) draw(curve, &k);
-    return status;
+    if (status != SL_OK) return status;
+    draw(curve, &k);
+    return check_costs(curve, name, err);
 }
 
 /* Sum of four uniforms: bell-shaped, bounded at 3.46 standard deviations. */

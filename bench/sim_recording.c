@@ -11,7 +11,8 @@
 #include "spec/ngram.h"
 #include "spec/suffix.h"
 
-enum { NGRAM_MAX = 5 }; /* longest match of prompt lookup */
+enum { NGRAM_MAX = 5 };                /* longest match of prompt lookup */
+enum { REQUEST_TOKENS_MAX = 1 << 24 }; /* what drafters have room for  */
 
 typedef struct token_list {
     int32_t *tokens;
@@ -99,6 +100,22 @@ static sl_status append(sim_recordings *r, const char *task, const char *id, con
     return status;
 }
 
+/* Append a text's tokens; a vocabulary that puts a space before it may give more than bytes. */
+static sl_status add_text(token_list *t, sim_vocab *vocab, const char *text, sl_error *err) {
+    const size_t n = strlen(text);
+    int32_t more = 0;
+    sl_status status = sim_vocab_tokenize(vocab, text, n, NULL, 0, &more, err);
+    if (status != SL_OK) return status;
+    if (more > REQUEST_TOKENS_MAX - t->n)
+        return sl__fail(err, SL_E_FORMAT, 0, "more than %d tokens", REQUEST_TOKENS_MAX);
+    int32_t *tokens = realloc(t->tokens, ((size_t)t->n + (size_t)more + 1) * sizeof(int32_t));
+    if (!tokens) return sl__fail(err, SL_E_NOMEM, 0, "no memory");
+    t->tokens = tokens;
+    status = sim_vocab_tokenize(vocab, text, n, tokens + t->n, more, &more, err);
+    t->n += more;
+    return status;
+}
+
 static sl_status add_request(sim_recordings *r, json_t *line, sim_vocab *vocab, sim_drafter drafter,
                              sl_error *err) {
     const char *id = json_string_value(json_object_get(line, "id"));
@@ -107,18 +124,10 @@ static sl_status add_request(sim_recordings *r, json_t *line, sim_vocab *vocab, 
     const char *output = json_string_value(json_object_get(line, "output"));
     if (!task || !prompt || !output)
         return sl__fail(err, SL_E_FORMAT, 0, "expected task, prompt and output");
-    const size_t prompt_n = strlen(prompt), output_n = strlen(output);
-    if (prompt_n + output_n > 1 << 26) return sl__fail(err, SL_E_FORMAT, 0, "too long");
-    /* A token has at least one byte: the rooms suffice. */
-    token_list t = {malloc((prompt_n + output_n + 1) * sizeof(int32_t)), 0, 0};
-    if (!t.tokens) return sl__fail(err, SL_E_NOMEM, 0, "no memory");
-    int32_t more = 0;
-    sl_status status =
-        sim_vocab_tokenize(vocab, prompt, prompt_n, t.tokens, (int32_t)prompt_n, &t.prompt, err);
-    if (status == SL_OK)
-        status = sim_vocab_tokenize(vocab, output, output_n, t.tokens + t.prompt, (int32_t)output_n,
-                                    &more, err);
-    t.n = t.prompt + more;
+    token_list t = {NULL, 0, 0};
+    sl_status status = add_text(&t, vocab, prompt, err);
+    t.prompt = t.n;
+    if (status == SL_OK) status = add_text(&t, vocab, output, err);
     if (status == SL_OK) status = append(r, task, id, &t, drafter, err);
     free(t.tokens);
     return status;
@@ -137,7 +146,7 @@ sl_status sim_recordings_add_tokens(sim_recordings *r, const char *task, const c
                                     const json_t *prompt, const json_t *output, sim_drafter drafter,
                                     sl_error *err) {
     const size_t n = json_array_size(prompt) + json_array_size(output);
-    if (n == 0 || n > 1 << 24)
+    if (n == 0 || n > REQUEST_TOKENS_MAX)
         return sl__fail(err, SL_E_FORMAT, 0, "expected prompt_ids and gen_ids");
     token_list t = {malloc(n * sizeof(int32_t)), 0, (int32_t)json_array_size(prompt)};
     if (!t.tokens) return sl__fail(err, SL_E_NOMEM, 0, "no memory");

@@ -45,8 +45,9 @@ static void count_unions(const routes *r, int32_t from, int32_t n, int32_t *expe
 
 /* ---- mean unions ------------------------------------------------------------------------ */
 
+/* [i]: what the i-th of consecutive tokens adds, summed over all places that have i. */
 typedef struct tally {
-    double experts[SIM_DRAFT_MAX + 2], n[SIM_DRAFT_MAX + 2];
+    double added[SIM_DRAFT_MAX + 2], n[SIM_DRAFT_MAX + 2];
 } tally;
 
 static void add_to_tally(tally *t, const routes *r) {
@@ -55,7 +56,7 @@ static void add_to_tally(tally *t, const routes *r) {
         const int32_t n = sl__min_i32(SIM_DRAFT_MAX + 1, r->n - from);
         count_unions(r, from, n, experts);
         for (int32_t i = 1; i <= n; i++) {
-            t->experts[i] += (double)experts[i] / r->shape.layers;
+            t->added[i] += (double)(experts[i] - experts[i - 1]) / r->shape.layers;
             t->n[i]++;
         }
     }
@@ -159,7 +160,7 @@ sl_status sim_routing_add(sim_recordings *r, const char *meta, const char *ids,
     if (status == SL_OK)
         status = each_line(meta_text, meta_n, meta, ids_text, ids_n, shape, visit_tally, &t, err);
     for (int32_t n = 1; n <= SIM_DRAFT_MAX + 1; n++)
-        mean->experts[n] = t.n[n] > 0 ? t.experts[n] / t.n[n] : mean->experts[n - 1];
+        mean->experts[n] = mean->experts[n - 1] + (t.n[n] > 0 ? t.added[n] / t.n[n] : 0);
     if (status == SL_OK)
         status = each_line(meta_text, meta_n, meta, ids_text, ids_n, shape, visit_add, &a, err);
     free(meta_text);

@@ -12,7 +12,9 @@ typedef struct sim_routing_shape {
     int32_t layers, slots; /* routed experts per token and layer */
 } sim_routing_shape;
 
-/* Mean distinct experts per layer of n consecutive tokens: [n], n = 1 .. SIM_DRAFT_MAX + 1. */
+/* Mean distinct experts per layer of n consecutive tokens: [n], n = 1 .. SIM_DRAFT_MAX + 1;
+ * the sum of what the first adds, the second ..., each over all the places that have it, so
+ * that one more token never takes any away. */
 typedef struct sim_union {
     double experts[SIM_DRAFT_MAX + 2];
 } sim_union;

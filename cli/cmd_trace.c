@@ -28,6 +28,10 @@ static void add_step(sums *to, const cli_step *s) {
     to->plain_ns += s->plain_ns > 0 ? cli_step_tokens(s) * s->plain_ns : NAN;
 }
 
+static double percent(double part, double all) {
+    return all > 0 ? 100 * part / all : 0;
+}
+
 static void print_totals(const cli_trace *t) {
     sums all = {0}, known = {0};
     double draft_ns = 0, pass_ns = 0;
@@ -42,12 +46,12 @@ static void print_totals(const cli_trace *t) {
     (void)printf("trace       %.0f iterations, %.0f tokens, %.2f tokens per pass\n", all.iterations,
                  all.tokens, all.tokens / all.iterations);
     (void)printf("time        %.3f s: drafting %.1f%%, passes %.1f%%, the rest %.1f%%\n",
-                 all.ns * 1e-9, 100 * draft_ns / all.ns, 100 * pass_ns / all.ns,
-                 100 * (all.ns - draft_ns - pass_ns) / all.ns);
+                 all.ns * 1e-9, percent(draft_ns, all.ns), percent(pass_ns, all.ns),
+                 percent(all.ns - draft_ns - pass_ns, all.ns));
     (void)printf("drafts      kept %.0f of %.0f", all.accepted, all.drafted);
     if (all.drafted > 0) (void)printf(" (%.0f%%)", 100 * all.accepted / all.drafted);
     (void)printf("\n");
-    if (known.iterations > 0)
+    if (known.ns > 0)
         (void)printf("speed       %.2f times plain decoding, as the policy knows it "
                      "(%.1f ms per token)\n",
                      known.plain_ns / known.ns, last->plain_ns * 1e-6);
@@ -60,7 +64,7 @@ static void print_totals(const cli_trace *t) {
 static void print_row(const char *head, const sums *s) {
     (void)printf("  %-8s %7.0f %10.2f %8.2f", head, s->iterations, s->tokens / s->iterations,
                  s->ns / s->iterations * 1e-6);
-    if (isfinite(s->plain_ns))
+    if (isfinite(s->plain_ns) && s->ns > 0)
         (void)printf(" %9.2f %9.2f\n", s->ns / (s->plain_ns / s->tokens) / s->iterations,
                      s->plain_ns / s->ns);
     else

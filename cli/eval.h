@@ -63,6 +63,9 @@ typedef struct eval_limits {
  * exit code after one line that names file and line. */
 int eval_workload_read(eval_workload *w, const char *path, const sl_model *model,
                        const eval_limits *limits);
+/* The same for text [n] in memory; name is what the file would be called. */
+int eval_workload_parse(eval_workload *w, const char *name, const char *text, size_t n,
+                        const sl_model *model, const eval_limits *limits);
 void eval_workload_free(eval_workload *w);
 
 /* ---- arms and run (eval_run.c) ---- */

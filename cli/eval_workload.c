@@ -179,20 +179,18 @@ static void task_of_file(const char *path, char out[EVAL_NAME_MAX]) {
     (void)snprintf(out, EVAL_NAME_MAX, "%.*s", (int)strcspn(base, "."), base);
 }
 
-int eval_workload_read(eval_workload *w, const char *path, const sl_model *model,
-                       const eval_limits *limits) {
-    size_t n;
-    char *text = read_file(path, &n), task[EVAL_NAME_MAX];
-    int code = text ? CLI_OK : CLI_FAILED;
-    task_of_file(path, task);
-    int number = 1;
-    for (char *at = text, *end; code == CLI_OK && at < text + n; at = end + 1, number++) {
+int eval_workload_parse(eval_workload *w, const char *name, const char *text, size_t n,
+                        const sl_model *model, const eval_limits *limits) {
+    char task[EVAL_NAME_MAX];
+    int code = CLI_OK, number = 1;
+    task_of_file(name, task);
+    for (const char *at = text, *end; code == CLI_OK && at < text + n; at = end + 1, number++) {
         end = memchr(at, '\n', (size_t)(text + n - at));
         if (!end) end = text + n;
         if (end == at) continue;
         char place[512];
         json_error_t why;
-        (void)snprintf(place, sizeof place, "%s:%d", path, number);
+        (void)snprintf(place, sizeof place, "%s:%d", name, number);
         json_t *line = json_loadb(at, (size_t)(end - at), 0, &why);
         if (line) {
             code = add_line(w, place, line, task, model, limits);
@@ -202,6 +200,14 @@ int eval_workload_read(eval_workload *w, const char *path, const sl_model *model
         }
         json_decref(line);
     }
+    return code;
+}
+
+int eval_workload_read(eval_workload *w, const char *path, const sl_model *model,
+                       const eval_limits *limits) {
+    size_t n;
+    char *text = read_file(path, &n);
+    const int code = text ? eval_workload_parse(w, path, text, n, model, limits) : CLI_FAILED;
     free(text);
     return code;
 }

@@ -9,6 +9,7 @@
 #include "trace_page.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,20 +54,29 @@ static void free_curves(curves *c) {
     free(c->notes);
 }
 
+/* Append to a note; what it has no room for is left out. */
+static SL_PRINTF(2, 3) void add_to_note(char note[NOTE_MAX], const char *format, ...) {
+    const size_t n = strlen(note);
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(note + n, NOTE_MAX - n, format, args);
+    va_end(args);
+}
+
 static void write_note(char out[NOTE_MAX], const cli_trace *t, size_t i) {
     const cli_step *s = &t->steps[i];
-    int n = snprintf(out, NOTE_MAX, "iteration %zu, token %d: ", i,
-                     (int)(s->position - t->steps[0].position));
+    out[0] = '\0';
+    add_to_note(out, "iteration %zu, token %d: ", i, (int)(s->position - t->steps[0].position));
     if (s->drafted > 0)
-        n += snprintf(out + n, (size_t)(NOTE_MAX - n), "verified %d by %s (match of %d), kept %d",
-                      (int)s->drafted, s->drafter, (int)s->match, (int)s->accepted);
+        add_to_note(out, "verified %d by %s (match of %d), kept %d", (int)s->drafted, s->drafter,
+                    (int)s->match, (int)s->accepted);
     else
-        n += snprintf(out + n, (size_t)(NOTE_MAX - n), "verified none");
-    n += snprintf(out + n, (size_t)(NOTE_MAX - n), ". %s: %s. %.1f ms", s->phase,
-                  sl_reason_text(s->reason), cli_step_ns(s) * 1e-6);
+        add_to_note(out, "verified none");
+    add_to_note(out, ". %s: %s. %.1f ms", s->phase, sl_reason_text(s->reason),
+                cli_step_ns(s) * 1e-6);
     if (s->drafted > 0 && s->expected_ns > 0)
-        (void)snprintf(out + n, (size_t)(NOTE_MAX - n), "; expected %.1f tokens in %.1f ms",
-                       s->expected_tokens, s->expected_ns * 1e-6);
+        add_to_note(out, "; expected %.1f tokens in %.1f ms", s->expected_tokens,
+                    s->expected_ns * 1e-6);
 }
 
 /* Share kept of the newest RECENT iterations that verified something, up to i. */

@@ -13,6 +13,7 @@
 #include "message.h"
 
 #define TRACE_MAX ((size_t)1 << 30)
+#define NUMBER_MAX 1e18 /* of anything: 30 years in nanoseconds */
 
 /* One line on its way to a step: the first failure stays. */
 typedef struct line_reader {
@@ -47,16 +48,17 @@ static int32_t read_count(line_reader *r, const char *name) {
 
 static double read_ns(line_reader *r, const char *name) {
     const json_t *value = member(r, name);
-    if (value && json_is_number(value) && json_number_value(value) >= 0)
-        return json_number_value(value);
-    fail_value(r, name, "nanoseconds");
+    const double ns = value ? json_number_value(value) : 0;
+    if (value && json_is_number(value) && ns >= 0 && ns <= NUMBER_MAX) return ns;
+    fail_value(r, name, "nanoseconds, 0 .. 1e18");
     return 0;
 }
 
 static double read_or_null(line_reader *r, const char *name) {
     const json_t *value = member(r, name);
-    if (value && json_is_number(value)) return json_number_value(value);
-    if (!value || !json_is_null(value)) fail_value(r, name, "a number or null");
+    const double number = value ? json_number_value(value) : 0;
+    if (value && json_is_number(value) && fabs(number) <= NUMBER_MAX) return number;
+    if (!value || !json_is_null(value)) fail_value(r, name, "a number up to 1e18, or null");
     return NAN;
 }
 
@@ -99,7 +101,7 @@ static void read_step(line_reader *r, cli_step *s, const cli_step *before) {
         r->failed = true;
     } else if (s->accepted > s->drafted) {
         fail_value(r, "accepted", "at most as many as were drafted");
-    } else if (before && s->position != before->position + before->accepted + 1) {
+    } else if (before && s->position != (int64_t)before->position + before->accepted + 1) {
         fail_value(r, "position", "the position where the line before ended");
     }
 }
@@ -120,16 +122,16 @@ static bool parse_line(line_reader *r, const char *text, size_t n, cli_step *ste
     return !r->failed;
 }
 
-static size_t count_lines(const cli_input *in) {
-    size_t n = in->n > 0 && in->text[in->n - 1] != '\n';
-    for (size_t i = 0; i < in->n; i++)
-        n += in->text[i] == '\n';
-    return n;
+static size_t count_lines(const char *text, size_t n) {
+    size_t lines = n > 0 && text[n - 1] != '\n';
+    for (size_t i = 0; i < n; i++)
+        lines += text[i] == '\n';
+    return lines;
 }
 
-static int parse_lines(cli_trace *trace, const cli_input *in) {
-    const char *at = in->text, *end = in->text + in->n;
-    line_reader r = {.file = in->name};
+static int parse_lines(cli_trace *trace, const char *name, const char *text, size_t n) {
+    const char *at = text, *end = text + n;
+    line_reader r = {.file = name};
     while (at < end) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         r.number++;
@@ -146,26 +148,30 @@ static int parse_lines(cli_trace *trace, const cli_input *in) {
     return CLI_OK;
 }
 
+int cli_trace_parse(cli_trace *trace, const char *name, const char *text, size_t n) {
+    *trace = (cli_trace){.file = name};
+    const size_t lines = count_lines(text, n);
+    if (lines == 0) {
+        cli_complain("%s: no lines: the trace of no iteration", name);
+        return CLI_FAILED;
+    }
+    trace->steps = calloc(lines, sizeof *trace->steps);
+    if (!trace->steps) {
+        cli_complain("no memory for the %zu lines of %s", lines, name);
+        return CLI_FAILED;
+    }
+    const int code = parse_lines(trace, name, text, n);
+    if (code != CLI_OK) cli_trace_free(trace);
+    return code;
+}
+
 int cli_trace_read(cli_trace *trace, const char *file) {
     cli_input in;
     *trace = (cli_trace){.file = file};
     int code = cli_input_file(&in, file, TRACE_MAX);
     if (code != CLI_OK) return code;
-    const size_t lines = count_lines(&in);
-    if (lines == 0) {
-        cli_complain("%s: no lines: the trace of no iteration", in.name);
-        cli_input_free(&in);
-        return CLI_FAILED;
-    }
-    trace->steps = calloc(lines, sizeof *trace->steps);
-    if (trace->steps) {
-        code = parse_lines(trace, &in);
-    } else {
-        cli_complain("no memory for the %zu lines of %s", lines, in.name);
-        code = CLI_FAILED;
-    }
+    code = cli_trace_parse(trace, in.name, in.text, in.n);
     cli_input_free(&in);
-    if (code != CLI_OK) cli_trace_free(trace);
     return code;
 }
 

@@ -49,7 +49,7 @@ LAYERS = {
     "bench": [PUBLIC, "report", "src/base", "src/model", "src/spec", POLICY_HEADER],
     "examples": [PUBLIC, POLICY_HEADER],
     "tests/policy": [POLICY_HEADER, "policy/ledger_constants.h"],
-    "tests": [PUBLIC, POLICY, "report", "src", "cli"],
+    "tests": [PUBLIC, POLICY, "report", "src", "cli", "bench"],
 }
 
 # system header -> folders that may include it; headers that are not here are free
@@ -97,7 +97,7 @@ def layer_of(path):
 
 def resolve(path, name, known):
     """The project file an include means, or None for one of the system."""
-    places = [os.path.dirname(path), "include", "src", "policy", "report", "cli", "tests"]
+    places = [os.path.dirname(path), "include", "src", "policy", "report", "cli", "bench", "tests"]
     for place in places:
         full = os.path.normpath(os.path.join(place, name)).replace(os.sep, "/")
         if full in known:

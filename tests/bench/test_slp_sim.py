@@ -176,6 +176,14 @@ def check_refusals(path, folder):
     assert "bad.jsonl:2: expected task, prompt and output" in sim(*base, bad, code=1)
     assert "cannot open" in sim(*base, "/nowhere.jsonl", code=1)
     assert 'policy "static:99"' in sim(*base, path, "--policy", "static:99", code=1)
+    curve = os.path.join(folder, "curve.csv")
+    for text, words in (("rows,ms\n1,2\n2,\n3,4\n", "curve.csv:3: expected rows,time"),
+                        ("1,2\n2,1e999\n", "curve.csv:2: expected rows,time"),
+                        ("1,2\n2,1\n", "the last two points give 3 rows a time of 0 "),
+                        ("1,2\n", "needs two points")):
+        with open(curve, "w", encoding="utf-8") as f:
+            f.write(text)
+        assert words in sim(*base, path, "--curve", curve, code=1), text
     assert 'curve "steep"' in sim(*base, path, "--curve", "steep", code=1)
     assert "not understood" in sim(*base, path, "--noise", "7", code=2)
     assert "not understood" in sim(*base, path, "--drafter", "oracle", code=2)

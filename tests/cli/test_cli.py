@@ -220,6 +220,22 @@ def test_a_trace_is_told_and_drawn():
         assert sum(1 for _ in root.iter(f"{space}table")) == 1
 
 
+def test_a_trace_of_odd_numbers_is_told_and_drawn_too():
+    """Fails if a note outgrows its place, or something is divided by no time at all."""
+    _, records = traced("t.jsonl", "--spec-policy", "ledger", "-n", "3")
+    for ns in (0, 10**18):
+        odd = {key: ns for key in records[0] if key.endswith("_ns") or key == "expected_tokens"}
+        odd |= {"drafted": 2**31 - 1, "match": 2**31 - 1, "drafter": "d" * 31, "phase": "p" * 31,
+                "reason": "r" * 31, "accepted": 0, "position": 2**31 - 3}
+        file = path("odd.jsonl", "".join(json.dumps({**records[0], **odd, "iteration": i,
+                    "position": odd["position"] + i}) + "\n" for i in range(3)).encode())
+        page = path("odd.html")
+        code, out, err = sluice("trace", file, "-o", page)
+        assert code == 0 and err == "", err
+        assert b"nan" not in out and b"inf" not in out, out
+        assert xml.etree.ElementTree.parse(page).getroot() is not None
+
+
 def test_what_is_no_trace_is_said_with_its_line():
     file, records = traced("t.jsonl", "--spec-policy", "ledger")
     lines = [json.dumps(r) for r in records]
@@ -235,6 +251,8 @@ def test_what_is_no_trace_is_said_with_its_line():
     wrong(lines[:2] + lines[3:], "line 3: iteration 3, expected 2")
     wrong([json.dumps({**records[0], "accepted": 99})], 'line 1: "accepted"')
     wrong([json.dumps({**records[0], "pass_ns": -1})], 'line 1: "pass_ns": expected nanoseconds')
+    wrong([json.dumps({**records[0], "pass_ns": 1e300})], '"pass_ns": expected nanoseconds, 0 .. ')
+    wrong([json.dumps({**records[0], "loss_ns": -1e300})], '"loss_ns": expected a number up to')
     wrong([json.dumps({**records[0], "drafter": 7})], 'line 1: "drafter": expected a word')
     wrong([lines[0], json.dumps({**records[1], "position": 1})], 'line 2: "position"')
     wrong([], "no lines", end="")

@@ -1,13 +1,16 @@
 /* fuzz_seeds.c - writes the seed corpus: `fuzz_seeds tests/fuzz/corpus`.
  *
- * Small files that reach every branch of a good load, so that fuzzing starts there. */
+ * Small files that reach every branch of a good load, so that fuzzing starts there. Seeds
+ * that are lines of text are written by hand and lie beside these. */
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "model/gguf_write.h"
 #include "model/vocab_private.h"
+#include "sluice_policy.h"
 
 static bool write_bytes(const char *folder, const char *name, const void *bytes, size_t n) {
     char path[4096];
@@ -150,6 +153,35 @@ static bool write_sessions(const char *folder) {
     return write_bytes(folder, "session/foreign", bytes, sizeof bytes) && ok;
 }
 
+/* A request of 12 iterations under a policy, all of whose drafts come true to the half. */
+static bool write_policy(const char *folder, const char *name, const char *policy) {
+    enum { ITERATIONS = 12, DRAFT = 4 };
+    static _Alignas(max_align_t) unsigned char memory[SLP_CONTROLLER_BYTES_MAX];
+    static char text[(ITERATIONS + 1) * SLP_TRACE_LINE_MAX];
+    const slp_draft_node nodes[DRAFT] = {{2, 3, 3, 0.5f}, {2, 3, 3, 0.5f}, {2, 3, 1, 0.5f}};
+    slp_config cfg;
+    size_t n = 0, length = 0;
+    slp_config_defaults(&cfg);
+    bool ok = slp_policy_parse(policy, &cfg, NULL) == SLP_OK;
+    slp_controller *ctl = slp_controller_init(memory, sizeof memory, &cfg);
+    ok = ok && ctl && slp_trace_format_header(text, sizeof text, &cfg, &n) == SLP_OK;
+    for (int i = 0; ok && i < ITERATIONS; i++) {
+        const slp_draft draft = {.n_nodes = DRAFT, .nodes = nodes};
+        const slp_plan plan = slp_plan_draft(ctl, &draft);
+        slp_step step = {.drafted = plan.draft_tokens, .pass_ns = 1000};
+        step.accepted = step.drafted / 2;
+        step.emitted = step.accepted + 1;
+        step.rows = step.drafted + 1;
+        step.pass_ns += 100 * (uint64_t)step.drafted;
+        text[n++] = '\n';
+        ok = slp_observe(ctl, &step) == SLP_OK;
+        const slp_trace_record record = slp_trace_record_of(ctl, &plan, &step);
+        ok = ok && slp_trace_format_record(text + n, sizeof text - n, &record, &length) == SLP_OK;
+        n += length;
+    }
+    return ok && write_bytes(folder, name, text, n);
+}
+
 int main(int argc, char **argv) {
     if (argc != 2) {
         (void)fprintf(stderr, "usage: fuzz_seeds FOLDER\n");
@@ -157,6 +189,9 @@ int main(int argc, char **argv) {
     }
     const bool ok = write_empty(argv[1]) && write_keys(argv[1]) && write_tensors(argv[1]) &&
                     write_vocabulary(argv[1]) && write_spm_vocabulary(argv[1]) &&
-                    write_texts(argv[1]) && write_sessions(argv[1]);
+                    write_texts(argv[1]) && write_sessions(argv[1]) &&
+                    write_policy(argv[1], "policy/cascade", "cascade") &&
+                    write_policy(argv[1], "policy/ledger", "ledger:50%") &&
+                    write_policy(argv[1], "policy/static", "static:3");
     return ok ? 0 : 1;
 }
