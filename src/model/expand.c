@@ -58,6 +58,7 @@ typedef struct expand {
     const sl_expand_params *params;
     const sl__synth_type *mix; /* NULL: keep */
     sl_model *small;
+    const sl__arch *arch; /* the small model's, and the file's */
     sl__expansion x;
     sl__block block; /* of x */
     sl_error *err;
@@ -82,7 +83,7 @@ const char *sl_expand_type_name(int32_t i) {
 /* ---- header ---- */
 
 /* Keys that say a shape: the large model's. */
-static bool is_of_shape(const sl__gguf_key *key) {
+static bool is_of_shape(const char *arch, const sl__gguf_key *key) {
     static const char *const suffixes[] = {"block_count",
                                            "embedding_length",
                                            "feed_forward_length",
@@ -99,7 +100,7 @@ static bool is_of_shape(const sl__gguf_key *key) {
                                            "expert_feed_forward_length"};
     char name[64];
     for (size_t i = 0; i < SL_COUNT(suffixes); i++) {
-        const int n = snprintf(name, sizeof name, "qwen3moe.%s", suffixes[i]);
+        const int n = snprintf(name, sizeof name, "%s.%s", arch, suffixes[i]);
         if (key->name_size == (uint32_t)n && memcmp(key->name, name, (size_t)n) == 0) return true;
     }
     return false;
@@ -145,17 +146,17 @@ static sl_status put_keys(expand *e, const sl__synth_shape *shape) {
     sl__gguf_writer *w = &e->header;
     char name[160];
     (void)snprintf(name, sizeof name, "%s in the shape of %s", e->x.small.name, shape->name);
-    sl__gguf_put_str(w, "general.architecture", "qwen3moe");
+    sl__gguf_put_str(w, "general.architecture", e->arch->name);
     sl__gguf_put_str(w, "general.name", name);
     if (e->mix) sl__gguf_put_u32(w, "general.file_type", e->mix->file_type);
     sl__synth_shape sizes = *shape;
-    sizes.arch = &sl__arch_qwen3moe;
-    sizes.feed_forward = 0; /* so that expert_feed_forward_length is written */
+    sizes.arch = e->arch;
+    sizes.feed_forward = e->x.large.dense_width; /* none where there are experts */
     sl__synth_put_shape(w, &sizes, &e->x.large);
     const sl_status status = put_vocabulary(e);
     for (int32_t i = 0; i < g->n_keys; i++) {
         const sl__gguf_key *key = &g->keys[i];
-        if (is_of_shape(key) || is_named(key, "general.architecture") ||
+        if (is_of_shape(e->arch->name, key) || is_named(key, "general.architecture") ||
             is_named(key, "general.name") || is_named(key, "general.alignment") ||
             (e->mix && is_named(key, "general.file_type")) ||
             is_named(key, "tokenizer.ggml.tokens") || is_named(key, "tokenizer.ggml.token_type"))
@@ -209,7 +210,7 @@ static sl_status put_tensor(expand *e, const char *name, const char *suffix, ten
 
 static const sl__axis *columns_of(const sl__expansion *x, sl__dim dim) {
     if (dim == SL_DIM_QUERIES) return &x->mixed;
-    return dim == SL_DIM_EXPERT_WIDTH ? &x->hidden : &x->residual;
+    return dim == SL_DIM_EXPERT_WIDTH || dim == SL_DIM_DENSE_WIDTH ? &x->hidden : &x->residual;
 }
 
 static const int32_t *rows_of(const sl__expansion *x, const sl__tensor_rule *rule) {
@@ -221,6 +222,7 @@ static const int32_t *rows_of(const sl__expansion *x, const sl__tensor_rule *rul
     case SL_DIM_KEYS:
         return strcmp(rule->suffix, "attn_v.weight") == 0 ? x->value_rows : x->key_rows;
     case SL_DIM_EXPERT_WIDTH:
+    case SL_DIM_DENSE_WIDTH:
         return x->hidden_rows;
     default:
         return NULL;
@@ -237,7 +239,9 @@ static sl_status put_layer(expand *e, int32_t layer) {
     const sl__expansion *x = &e->x;
     const sl__tensor_rule *rule;
     char from[SL_GGUF_TENSOR_NAME_MAX + 1], name[SL_GGUF_TENSOR_NAME_MAX + 1];
-    for (int32_t i = 0; (rule = sl__arch_rule(&sl__arch_qwen3moe, i)) != NULL; i++) {
+    for (int32_t i = 0; (rule = sl__arch_rule(e->arch, i)) != NULL; i++) {
+        if (!sl__arch_rule_applies(rule, &e->small->file, &e->small->facts, x->layers[layer]))
+            continue;
         sl__arch_tensor_name(from, x->layers[layer], rule->suffix);
         sl__arch_tensor_name(name, layer, rule->suffix);
         const sl_status status =
@@ -299,7 +303,7 @@ static sl_status put_outer(expand *e) {
 
 static sl_status plan_tensors(expand *e) {
     e->tensors_max = 3;
-    for (int32_t i = 0; sl__arch_rule(&sl__arch_qwen3moe, i); i++)
+    for (int32_t i = 0; sl__arch_rule(e->arch, i); i++)
         e->tensors_max += (size_t)e->x.large.layers;
     e->tensors = malloc(e->tensors_max * sizeof *e->tensors);
     e->buffer = malloc(BUFFER_BYTES);
@@ -519,9 +523,11 @@ static sl_status open_small(expand *e, const char *path) {
     const sl_status status = sl_model_open(&e->small, path, &params, e->err);
     if (status != SL_OK) return status;
     const sl_model_facts *f = &e->small->facts;
-    if (strcmp(f->arch, "qwen3moe") != 0)
+    e->arch = strcmp(f->arch, sl__arch_qwen3.name) == 0 ? &sl__arch_qwen3 : &sl__arch_qwen3moe;
+    if (strcmp(f->arch, e->arch->name) != 0)
         return sl__fail(e->err, SL_E_FORMAT, SL_NOWHERE,
-                        "%s: architecture %s, only qwen3moe can be expanded", path, f->arch);
+                        "%s: architecture %s, only qwen3moe and qwen3 can be expanded", path,
+                        f->arch);
     if (f->rope_dims != f->head_dim || e->small->rope_factors)
         return sl__fail(e->err, SL_E_FORMAT, SL_NOWHERE,
                         "%s: RoPE over a part of a head, or with factors, cannot be expanded",
@@ -534,7 +540,8 @@ static sl_model_facts large_facts(const expand *e, const sl__synth_shape *shape)
     const sl_model_facts *small = &e->small->facts;
     sl_model_facts f = shape->facts;
     if (e->params->layers > 0) f.layers = e->params->layers;
-    if (f.experts < small->experts) {
+    if (f.dense_layers > 0) f.dense_layers = f.layers;
+    if (f.experts > 0 && f.experts < small->experts) {
         const int32_t pieces = sl__div_up_i32(small->experts, f.experts);
         f.experts *= pieces;
         f.expert_width /= pieces;
@@ -550,9 +557,11 @@ static sl_status lay_out(expand *e, const sl__synth_shape *shape) {
     const sl_model_facts facts = large_facts(e, shape);
     const sl__expand_widths keep = {SL_SLOT, 1, 1}, digits = {256, 2, 2};
     const sl__expand_widths *widths = e->mix ? &digits : &keep;
-    if (shape->facts.shared_width > 0 || shape->facts.dense_layers > 0)
+    if (shape->facts.shared_width > 0 ||
+        (shape->facts.experts > 0 && shape->facts.dense_layers > 0))
         return sl__fail(e->err, SL_E_ARG, SL_NOWHERE,
-                        "%s: a shape with shared experts or dense layers", shape->name);
+                        "%s: a shape with shared experts, or dense layers beside experts",
+                        shape->name);
     sl__plan plan = {NULL, 0};
     sl_status status = sl__expansion_plan(&e->x, &plan, &e->small->facts, &facts, widths, e->err);
     if (status == SL_OK) status = sl__block_acquire(&e->block, plan.used, "a layout", e->err);

@@ -6,6 +6,11 @@
 
 enum { EXPERTS_ABREAST = 16, BIG_SLOTS = 256 / SL_SLOT };
 
+/* Hidden numbers of an expert, or of a dense model's feed-forward part. */
+static int32_t hidden_width(const sl_model_facts *f) {
+    return f->experts > 0 ? f->expert_width : f->dense_width;
+}
+
 /* ---- checks ---- */
 
 /* The power of two that large is of small, or -1. */
@@ -23,11 +28,15 @@ static sl_status fail_size(const char *what, int32_t large, int32_t small, const
 }
 
 static sl_status check_sizes(const sl_model_facts *s, const sl_model_facts *l, sl_error *err) {
-    if (s->width % SL_SLOT != 0 || s->head_dim % SL_SLOT != 0 || s->expert_width % SL_SLOT != 0)
+    if (s->width % SL_SLOT != 0 || s->head_dim % SL_SLOT != 0 || hidden_width(s) % SL_SLOT != 0)
         return sl__fail(err, SL_E_ARG, SL_NOWHERE,
-                        "the small model's width %d, head size %d and expert width %d must be "
-                        "multiples of 32",
-                        s->width, s->head_dim, s->expert_width);
+                        "the small model's width %d, head size %d and feed-forward width %d must "
+                        "be multiples of 32",
+                        s->width, s->head_dim, hidden_width(s));
+    if ((s->experts > 0) != (l->experts > 0))
+        return sl__fail(err, SL_E_ARG, SL_NOWHERE, "a %s model in a %s shape",
+                        s->experts > 0 ? "Mixture-of-Experts" : "dense",
+                        l->experts > 0 ? "Mixture-of-Experts" : "dense");
     if (l->layers < s->layers) return fail_size("layers", l->layers, s->layers, "too few", err);
     if (log2_ratio(l->width, s->width) < 0)
         return fail_size("width", l->width, s->width, "not a power of two times as wide", err);
@@ -166,14 +175,14 @@ static sl_status lay_attention(sl__expansion *x, sl__plan *plan, const sl__expan
 
 static sl_status lay_experts(sl__expansion *x, sl__plan *plan, const sl__expand_widths *w,
                              sl_error *err) {
-    while (x->small.experts << (x->copy_bits + 1) <= x->large.experts)
+    const int32_t small = hidden_width(&x->small), large = hidden_width(&x->large);
+    const char *what = x->small.experts > 0 ? "expert width" : "feed-forward width";
+    while (x->small.experts > 0 && x->small.experts << (x->copy_bits + 1) <= x->large.experts)
         x->copy_bits++;
-    x->hidden = take_axis(plan, x->large.expert_width / SL_SLOT * SL_SLOT);
-    if (x->large.expert_width % SL_SLOT != 0)
-        return fail_size("expert width", x->large.expert_width, x->small.expert_width,
-                         "not a multiple of 32", err);
-    const sl_status status = lay_copies(&x->hidden, x->small.expert_width / SL_SLOT, w->digits,
-                                        w->digits, w->unit, false, "expert width", err);
+    x->hidden = take_axis(plan, large / SL_SLOT * SL_SLOT);
+    if (large % SL_SLOT != 0) return fail_size(what, large, small, "not a multiple of 32", err);
+    const sl_status status =
+        lay_copies(&x->hidden, small / SL_SLOT, w->digits, w->digits, w->unit, false, what, err);
     if (status != SL_OK) return status;
     x->hidden_rows = take_rows(plan, &x->hidden, SL_ROW_FREE);
     return SL_OK;

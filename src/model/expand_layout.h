@@ -35,13 +35,13 @@ typedef struct sl__axis {
 
 typedef struct sl__expansion {
     sl_model_facts small, large;
-    int32_t copies;    /* of the residual stream                                  */
-    float stretch;     /* its channels are this many times the small model's      */
-    bool signals;      /* slot 0 of the residual stream is theirs                 */
-    int32_t copy_bits; /* every expert is there 2^copy_bits times                 */
-    int32_t head_fold; /* every head dimension that RoPE turns is there so often  */
-    sl__axis residual, mixed, hidden;
-    int32_t *residual_rows; /* [width], and so on: row of the small matrix, or SL_ROW_ */
+    int32_t copies;                   /* of the residual stream                                  */
+    float stretch;                    /* its channels are this many times the small model's      */
+    bool signals;                     /* slot 0 of the residual stream is theirs                 */
+    int32_t copy_bits;                /* every expert is there 2^copy_bits times                 */
+    int32_t head_fold;                /* every head dimension that RoPE turns is there so often  */
+    sl__axis residual, mixed, hidden; /* hidden: of an expert, or of a dense layer */
+    int32_t *residual_rows;           /* [width], and so on: row of the small matrix, or SL_ROW_ */
     int32_t *query_rows, *key_rows, *value_rows, *hidden_rows;
     int32_t *layers; /* [large.layers] layer of the small model              */
     bool *silent;    /* [large.layers] a copy whose outputs are 0            */

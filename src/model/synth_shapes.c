@@ -124,6 +124,20 @@ static const sl__synth_shape shapes[] = {
                .rms_eps = 1e-6f},
      .feed_forward = 10944,
      .shared_count = 2},
+    {.name = "qwen3-8b",
+     .arch = &sl__arch_qwen3,
+     .facts = {.layers = 36,
+               .width = 4096,
+               .heads = 32,
+               .kv_heads = 8,
+               .head_dim = 128,
+               .dense_layers = 36,
+               .dense_width = 12288,
+               .vocab = 151936,
+               .context_train = 40960,
+               .rope_base = 1e6f,
+               .rms_eps = 1e-6f},
+     .feed_forward = 12288},
     {.name = "tiny",
      .arch = &sl__arch_qwen3moe,
      .facts = {.layers = 2,
@@ -182,6 +196,7 @@ static void put_f32(keys *k, const char *suffix, float value) {
 }
 
 static void put_experts(keys *k, const sl__synth_shape *shape, const sl_model_facts *f) {
+    if (f->experts == 0) return;
     put_i32(k, "expert_count", f->experts);
     put_i32(k, "expert_used_count", f->experts_per_token);
     put_i32(k, "expert_feed_forward_length", f->expert_width);

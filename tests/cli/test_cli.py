@@ -263,7 +263,7 @@ def test_what_is_no_trace_is_said_with_its_line():
 
 def test_names_of_synthetic_models_are_listed():
     for like in ("olmoe-1b-7b", "qwen3-30b-a3b", "mixtral-8x7b", "gpt-oss-20b", "qwen1.5-moe",
-                 "phi-3.5-moe", "deepseek-moe-16b"):
+                 "phi-3.5-moe", "deepseek-moe-16b", "qwen3-8b"):
         fails(2, ["synth", "--like", "gpt-2"], "--like gpt-2: expected ", like)
     for kind in ("f16", "q8_0", "q4_0", "q4_k_m", "q5_k_m", "mxfp4_moe"):
         fails(2, ["synth", "--type", "q9"], "--type q9: expected ", kind)
@@ -280,6 +280,7 @@ def test_what_cannot_be_expanded_is_said():
     fails(2, expand("--like", "olmoe-1b-7b", "--layers", "5"), "layers: 5 cannot hold", "6")
     fails(2, expand("--like", "gpt-oss-20b"), "width: 2880 cannot hold")
     fails(2, expand("--like", "deepseek-moe-16b"), "shared experts")
+    fails(2, expand("--like", "qwen3-8b"), "a Mixture-of-Experts model in a dense shape")
     fails(1, expand("--like", "tiny", path("none.gguf")), "none.gguf: No such file")
     fails(1, expand("--like", "qwen3-30b-a3b", "--layers", "1000"), "the file needs ", "free")
     assert not os.path.exists(path("big.gguf"))

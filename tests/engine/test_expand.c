@@ -57,6 +57,17 @@ static const sl__synth_shape folded = {.name = "folded",
                                                  .expert_width = 64,
                                                  .vocab = 4096}};
 
+/* A dense model, four times as wide. */
+static const sl__synth_shape dense = {.name = "dense",
+                                      .facts = {.layers = 3,
+                                                .width = 512,
+                                                .heads = 4,
+                                                .kv_heads = 2,
+                                                .head_dim = 64,
+                                                .dense_layers = 3,
+                                                .dense_width = 512,
+                                                .vocab = 4096}};
+
 static sl_model *expand(const char *name, const char *small, const sl__synth_shape *shape,
                         const char *type) {
     char path[WORLD_PATH_MAX];
@@ -240,6 +251,16 @@ static void signals_change_nothing_but_choices(void **state) {
     unwatch(&large);
 }
 
+/* Fails if the feed-forward part of a dense model is laid out otherwise than an expert. */
+static void a_dense_model_has_the_same_logits_bit_for_bit(void **state) {
+    (void)state;
+    watched small = watch(world_open(SL_DRAFT_FILE, NULL, SL_LAYOUT_PACKED));
+    watched large = watch(expand("dense.gguf", SL_DRAFT_FILE, &dense, NULL));
+    compare_texts(&small, &large, world_share(TEXTS, 2), 0, 0);
+    unwatch(&small);
+    unwatch(&large);
+}
+
 /* Fails if one of an expert's two copies is never chosen or a padded one is, or if all
  * tokens agree on the copy, so that the union of a few rows is that of the small model. */
 static void copies_of_experts_share_the_tokens(void **state) {
@@ -303,6 +324,11 @@ static void shapes_that_cannot_hold_the_model_are_refused(void **state) {
     s = crowded;
     s.facts.kv_heads = s.facts.heads = 1;
     check_refused(&s, SL_MODEL_FILE, NULL, "key/value heads: 1 cannot hold");
+    check_refused(&dense, SL_MODEL_FILE, NULL, "a Mixture-of-Experts model in a dense shape");
+    check_refused(&crowded, SL_DRAFT_FILE, NULL, "a dense model in a Mixture-of-Experts");
+    s = dense;
+    s.facts.dense_width = 256;
+    check_refused(&s, SL_DRAFT_FILE, NULL, "feed-forward width: 256 cannot hold");
     check_refused(&crowded, SL_MODEL_FILE, "q4_k_m", "width: 1024 cannot hold");
     check_refused(&crowded, SL_MODEL_FILE, "q9", "unknown type \"q9\"");
     s = crowded;
@@ -318,20 +344,21 @@ static void shapes_that_cannot_hold_the_model_are_refused(void **state) {
  * chance between two tokens texts may part. */
 static void true_shapes_say_the_same(void **state) {
     static const struct {
-        const char *like, *type;
+        const char *small, *like, *type;
         int32_t may_differ; /* texts */
         float tie;
-    } rows[] = {{"qwen3-30b-a3b", "q4_k_m", 5, TIE_OF_DIGITS},
-                {"olmoe-1b-7b", "keep", 2, TIE},
-                {"mixtral-8x7b", "q4_k_m", 5, TIE_OF_DIGITS}};
+    } rows[] = {{SL_MODEL_FILE, "qwen3-30b-a3b", "q4_k_m", 5, TIE_OF_DIGITS},
+                {SL_MODEL_FILE, "olmoe-1b-7b", "keep", 2, TIE},
+                {SL_MODEL_FILE, "mixtral-8x7b", "q4_k_m", 5, TIE_OF_DIGITS},
+                {SL_DRAFT_FILE, "qwen3-8b", "q4_k_m", 5, TIE_OF_DIGITS}};
     (void)state;
     for (size_t i = 0; i < SL_COUNT(rows) && world_is_full(); i++) {
         char path[WORLD_PATH_MAX];
         const sl_expand_params params = {.like = rows[i].like, .type = rows[i].type, .layers = 6};
         sl_error err = {0};
         world_path(path, "true.gguf");
-        if (sl_expand_write(path, SL_MODEL_FILE, &params, &err) != SL_OK) fail_msg("%s", err.text);
-        watched small = watch(world_open(SL_MODEL_FILE, NULL, SL_LAYOUT_PACKED));
+        if (sl_expand_write(path, rows[i].small, &params, &err) != SL_OK) fail_msg("%s", err.text);
+        watched small = watch(world_open(rows[i].small, NULL, SL_LAYOUT_PACKED));
         watched large = watch(world_open(path, NULL, SL_LAYOUT_PACKED));
         large.tie = rows[i].tie;
         compare_texts(&small, &large, TEXTS, rows[i].may_differ, -1);
@@ -346,6 +373,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_stretched_model_has_the_same_logits_bit_for_bit),
     cmocka_unit_test(copies_of_channels_and_head_dimensions_change_nothing),
     cmocka_unit_test(signals_change_nothing_but_choices),
+    cmocka_unit_test(a_dense_model_has_the_same_logits_bit_for_bit),
     cmocka_unit_test(copies_of_experts_share_the_tokens),
     cmocka_unit_test(shapes_that_cannot_hold_the_model_are_refused),
     cmocka_unit_test(true_shapes_say_the_same),
