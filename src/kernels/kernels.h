@@ -76,7 +76,7 @@ extern const int32_t sl__kernels_count;
  * name or the CPU lacks something. name NULL: the best. */
 const sl__kernels *sl__kernels_select(uint32_t cpu, const char *name);
 
-/* "asking": for CPUs on which products of few rows ask for lines ahead of time (walk.h). */
+/* "asking": for CPUs with SL_CPU_ASKING, where products walk another way (walk.h). */
 extern const sl__kernels sl__kernels_scalar;
 #if SL_HAVE_AVX2
 extern const sl__kernels sl__kernels_avx2, sl__kernels_avx2_asking;

@@ -14,23 +14,38 @@
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-/* From three rows on the arithmetic between two lines is long enough for the hardware's
- * prefetcher to lose the thread, and the second-level cache is asked for lines ahead of
- * time. Whether a walk for one or two rows asks too depends on the machine: AMD's Zen 4
- * keeps up by itself and is only disturbed by advice, Intel's Xeon reads twice as much
- * with it (docs/performance.md, "Prefetching"). So there are two products of each format,
- * and tables of both kinds: the one for few rows that ask is called "asking". */
-enum { PREFETCH_ROWS = 3, PREFETCH_BYTES = 8192 };
+/* How a walk helps the hardware's prefetcher along (docs/performance.md, "Prefetching").
+ *
+ * On AMD's Zen 4 it keeps up with one or two rows by itself and is only disturbed by advice;
+ * with more, the arithmetic between two lines is long enough for it to lose the thread, and the
+ * second-level cache is asked for lines ahead of time. On Intel's Xeon, whose memory is further
+ * away, it never keeps up. There each line asks for one of the next window, four pages in turn:
+ *
+ *     this window    line 0  1  2  3 | 4  5  6  7 | ...
+ *     asks for line 0 of page 0, 1, 2, 3 | line 1 of page 0, 1, 2, 3 | ... of the next one
+ *
+ * so that four streams of the hardware's prefetcher are at work. So each format has two
+ * products, "asking" for the latter, and there are tables of both kinds. */
+typedef enum walk_kind { WALK_QUIET, WALK_AHEAD, WALK_ASKING } walk_kind;
 
-/* How far ahead a walk asks, in bytes; 0: it does not. */
-ALWAYS_INLINE int32_t ahead_of(bool asking, int32_t n_rows) {
-    return asking || n_rows >= PREFETCH_ROWS ? PREFETCH_BYTES : 0;
+enum { QUIET_ROWS = 2, AHEAD_BYTES = 8192, ASKED_PAGES = 4, PAGE_BYTES = 4096 };
+
+ALWAYS_INLINE walk_kind walk_of(bool asking, int32_t n_rows) {
+    return asking ? WALK_ASKING : n_rows > QUIET_ROWS ? WALK_AHEAD : WALK_QUIET;
 }
 
-ALWAYS_INLINE void prefetch(ptrdiff_t ahead, const uint8_t *p, int32_t n) {
-    if (ahead == 0) return;
+/* The line of the next window that the line at p asks for. */
+ALWAYS_INLINE const uint8_t *asked_line(const uint8_t *p) {
+    const uintptr_t window = (uintptr_t)ASKED_PAGES * PAGE_BYTES;
+    const uintptr_t at = (uintptr_t)p % window, line = at / SL_CACHE_LINE;
+    return p + (window - at + line % ASKED_PAGES * PAGE_BYTES + line / ASKED_PAGES * SL_CACHE_LINE);
+}
+
+/* For n bytes at p, which are about to be read. */
+ALWAYS_INLINE void prefetch(walk_kind kind, const uint8_t *p, int32_t n) {
+    if (kind == WALK_QUIET) return;
     for (int32_t i = 0; i < n; i += SL_CACHE_LINE)
-        __builtin_prefetch(p + ahead + i, 0, 2);
+        __builtin_prefetch(kind == WALK_ASKING ? asked_line(p + i) : p + AHEAD_BYTES + i, 0, 2);
 }
 
 /* Bytes of a column of a panel of floats, or of INT8. */
@@ -87,18 +102,6 @@ ALWAYS_INLINE int32_t load_four(const void *p) {
     case n:                                                                                        \
         inner(format, n, panels, n_in, step, x + r, y + r, p * SL_PANEL_ROWS);                     \
         break;
-
-/* The same, where one or two rows ask for lines ahead of time; plain: the product of more. */
-#define MATMUL_ASKING(storage, name, inner, format, plain)                                         \
-    storage name(const uint8_t *panels, int32_t n_in, int32_t n_panels, const void *const *x,      \
-                 float *const *y, int32_t n_rows) {                                                \
-        if (n_rows == 1)                                                                           \
-            inner(format, 1, panels, n_in, n_panels, x, y, 0);                                     \
-        else if (n_rows == 2)                                                                      \
-            inner(format, 2, panels, n_in, n_panels, x, y, 0);                                     \
-        else                                                                                       \
-            plain(panels, n_in, n_panels, x, y, n_rows);                                           \
-    }
 
 /* The code books have one compiled product for all of them and each number of rows: in a file
  * that has multiply() and calls their decoded form GRID, GRID_PRODUCTS makes matmul_grid(). */

@@ -1,17 +1,18 @@
 /* bandwidth.c - how fast this machine reads memory.
  *
- * Three ways of walking, because no single one is the fastest everywhere: one stream per
- * thread, four streams per thread, and one stream that asks for lines ahead of time. The
- * best pattern counts: it is the ceiling a kernel is judged by. */
+ * Four ways of walking, because no single one is the fastest everywhere: one stream per
+ * thread, four streams per thread, one stream that asks for lines ahead of time, and one that
+ * asks for those of four pages in turn, as kernels/walk.h does. The best pattern counts: it is
+ * the ceiling a kernel is judged by. */
 #include "runtime/bandwidth.h"
 
 #include <stdatomic.h>
 
 #include "runtime/clock.h"
 
-enum { WORDS_PER_LINE = SL_CACHE_LINE / 8, AHEAD_LINES = 64 };
+enum { WORDS_PER_LINE = SL_CACHE_LINE / 8, AHEAD_LINES = 64, PAGES = 4, PAGE_LINES = 64 };
 
-typedef enum pattern { ONE_STREAM, FOUR_STREAMS, PREFETCHED, PATTERNS } pattern;
+typedef enum pattern { ONE_STREAM, FOUR_STREAMS, PREFETCHED, FOUR_PAGES, PATTERNS } pattern;
 
 typedef struct read_job {
     const uint64_t *words;
@@ -56,6 +57,23 @@ static uint64_t sum_prefetched(const uint64_t *p, size_t n_words) {
     return total;
 }
 
+static uint64_t sum_four_pages(const uint64_t *p, size_t n_words) {
+    const size_t window = (size_t)PAGES * PAGE_LINES;
+    uint64_t sum[WORDS_PER_LINE] = {0}, total = 0;
+    for (size_t i = 0; i < n_words; i += WORDS_PER_LINE) {
+#if defined(__GNUC__)
+        const size_t line = i / WORDS_PER_LINE % window;
+        const size_t asked = window - line + line % PAGES * PAGE_LINES + line / PAGES;
+        __builtin_prefetch(p + i + asked * WORDS_PER_LINE, 0, 2);
+#endif
+        for (size_t j = 0; j < WORDS_PER_LINE; j++)
+            sum[j] += p[i + j];
+    }
+    for (size_t j = 0; j < WORDS_PER_LINE; j++)
+        total += sum[j];
+    return total;
+}
+
 static void read_on_thread(void *arg, int32_t thread) {
     read_job *job = arg;
     const uint64_t *p = job->words + (size_t)thread * job->n_words;
@@ -69,6 +87,9 @@ static void read_on_thread(void *arg, int32_t thread) {
         break;
     case PREFETCHED:
         sum = sum_prefetched(p, job->n_words);
+        break;
+    case FOUR_PAGES:
+        sum = sum_four_pages(p, job->n_words);
         break;
     case PATTERNS:
         break;

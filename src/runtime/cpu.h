@@ -9,7 +9,7 @@ enum {
     SL_CPU_AVX512 = 1 << 1,   /* F, BW, DQ, VL and VNNI together (Ice Lake, Zen 4)     */
     SL_CPU_NEON_DOT = 1 << 2, /* Arm with the dot product instructions (2018 and later) */
     SL_CPU_AVXVNNI = 1 << 3,  /* VNNI of 256 bits beside AVX2 (Alder Lake, Zen 5)      */
-    SL_CPU_ASKING = 1 << 4,   /* products of few rows ask for lines ahead (walk.h): Intel */
+    SL_CPU_ASKING = 1 << 4,   /* Intel: products ask for lines ahead (kernels/walk.h)    */
 };
 
 /* SL_CPU_* bits, including that the operating system saves the registers. */

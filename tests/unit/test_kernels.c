@@ -171,9 +171,8 @@ static void products_have_the_scalar_bits_for_any_number_of_rows(void **state) {
     check_random r = {1, 0};
     for (int32_t t = 0; t < sl__kernels_count; t++)
         if (table_or_skip(t)) print_message("    runs %s\n", sl__kernels_all[t]->name);
-    static const int32_t sizes[][2] = {{32, 1},   {32, 16},  {64, 17},  {96, 33},
-                                       {256, 17}, {288, 17}, {256, 64}, {512, 40},
-                                       {96, 144}, {768, 100}}; /* four panels at a time, and more */
+    static const int32_t sizes[][2] = {{32, 1},   {32, 16},  {64, 17},  {96, 33},  {256, 17},
+                                       {288, 17}, {256, 64}, {512, 40}, {96, 144}, {768, 100}};
     for (int f = 0; f < SL_PANEL_FORMATS; f++) {
         for (size_t i = 0; i < SL_COUNT(sizes); i++)
             if (sizes[i][0] % sl__format_block((sl__format)f) == 0)

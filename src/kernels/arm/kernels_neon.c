@@ -56,7 +56,7 @@ ALWAYS_INLINE void quarter_panel_floats(const sl__format format, const int n, co
     const uint8_t *column = panel;
     int32_t c = 0;
     for (; c + 2 <= n_in; c += 2, column += 2 * column_bytes) {
-        if (quarter == 0) prefetch(ahead_of(false, n), column, 2 * column_bytes);
+        if (quarter == 0) prefetch(walk_of(false, n), column, 2 * column_bytes);
         const float32x4_t w0 = load_column(format, column, quarter);
         const float32x4_t w1 = load_column(format, column + column_bytes, quarter);
         for (int r = 0; r < n; r++) {

@@ -196,7 +196,7 @@ ALWAYS_INLINE void multiply(const sl__format f, sl__format file_format, const in
             for (int r = 0; r < n; r++)
                 acc[quarter][r] = vdupq_n_f32(0.0f);
         for (int32_t b = 0; b < n_in / SL_Q_BLOCK;) {
-            prefetch(ahead_of(false, n), unit, sl__layouts[file_format].head);
+            prefetch(walk_of(false, n), unit, sl__layouts[file_format].head);
             if (f == GRID) {
                 sl__grid_unit_decode(file_format, &grid, unit);
                 for (int quarter = 0; quarter < QUARTERS; quarter++)
@@ -208,7 +208,7 @@ ALWAYS_INLINE void multiply(const sl__format f, sl__format file_format, const in
             unit += sl__layouts[file_format].head;
             for (int32_t s = 0; s < l.columns / SL_Q_BLOCK; s++, b++, unit += l.quants) {
                 const uint8_t *quants = f == GRID ? grid.quants + 512 * s : unit;
-                prefetch(ahead_of(false, n), unit, l.quants);
+                prefetch(walk_of(false, n), unit, l.quants);
                 for (int quarter = 0; quarter < QUARTERS; quarter++) {
                     block_scales scales;
                     load_block(f, &scales, &u, s, quarter);

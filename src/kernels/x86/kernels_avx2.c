@@ -42,7 +42,7 @@ ALWAYS_INLINE __m256 load_column(const sl__format format, const uint8_t *column,
 }
 
 /* One half of one panel for n <= 4 rows: even and odd sums are 8 registers. */
-ALWAYS_INLINE void half_panel_floats(const sl__format format, const int32_t ahead, const int n,
+ALWAYS_INLINE void half_panel_floats(const sl__format format, const walk_kind kind, const int n,
                                      const uint8_t *panel, int32_t n_in, const float *const *rows,
                                      float *const *y, int32_t at, int half) {
     const int32_t column_bytes = column_bytes_of(format);
@@ -52,7 +52,7 @@ ALWAYS_INLINE void half_panel_floats(const sl__format format, const int32_t ahea
     const uint8_t *column = panel;
     int32_t c = 0;
     for (; c + 2 <= n_in; c += 2, column += 2 * column_bytes) {
-        if (half == 0) prefetch(ahead, column, 2 * column_bytes);
+        if (half == 0) prefetch(kind, column, 2 * column_bytes);
         const __m256 w0 = load_column(format, column, half);
         const __m256 w1 = load_column(format, column + column_bytes, half);
         for (int r = 0; r < n; r++) {
@@ -79,10 +79,10 @@ ALWAYS_INLINE void multiply_floats(const sl__format format, const bool asking, c
     const int first = n < 4 ? n : 4;
     for (int32_t p = 0; p < n_panels; p++, panels += panel_bytes)
         for (int half = 0; half < 2; half++) {
-            half_panel_floats(format, ahead_of(asking, first), first, panels, n_in, rows, y,
+            half_panel_floats(format, walk_of(asking, first), first, panels, n_in, rows, y,
                               at + p * SL_PANEL_ROWS, half);
             if (n > 4)
-                half_panel_floats(format, ahead_of(asking, n - 4), n - 4, panels, n_in, rows + 4,
+                half_panel_floats(format, walk_of(asking, n - 4), n - 4, panels, n_in, rows + 4,
                                   y + 4, at + p * SL_PANEL_ROWS, half);
         }
 }
@@ -101,8 +101,7 @@ ALWAYS_INLINE void matmul_floats_asking(const sl__format format, const int n, co
 
 #define X(NAME, name, columns, bytes)                                                              \
     MATMUL(static void, matmul_##name, matmul_floats, SL_FORMAT_##NAME)                            \
-    MATMUL_ASKING(static void, matmul_##name##_asking, matmul_floats_asking, SL_FORMAT_##NAME,     \
-                  matmul_##name)
+    MATMUL(static void, matmul_##name##_asking, matmul_floats_asking, SL_FORMAT_##NAME)
 SL_FLOAT_FORMATS(X)
 X(INT8, int8, 1, 1)
 #undef X

@@ -54,7 +54,7 @@ ALWAYS_INLINE void multiply_floats(const sl__format format, const bool asking, c
             even[r] = odd[r] = _mm512_setzero_ps();
         int32_t c = 0;
         for (; c + 2 <= n_in; c += 2, column += 2 * column_bytes) {
-            prefetch(ahead_of(asking, n), column, 2 * column_bytes);
+            prefetch(walk_of(asking, n), column, 2 * column_bytes);
             const __m512 w0 = load_column(format, column);
             const __m512 w1 = load_column(format, column + column_bytes);
             for (int r = 0; r < n; r++) {
@@ -86,8 +86,7 @@ ALWAYS_INLINE void matmul_floats_asking(const sl__format format, const int n, co
 
 #define X(NAME, name, columns, bytes)                                                              \
     MATMUL(static void, matmul_##name, matmul_floats, SL_FORMAT_##NAME)                            \
-    MATMUL_ASKING(static void, matmul_##name##_asking, matmul_floats_asking, SL_FORMAT_##NAME,     \
-                  matmul_##name)
+    MATMUL(static void, matmul_##name##_asking, matmul_floats_asking, SL_FORMAT_##NAME)
 SL_FLOAT_FORMATS(X)
 X(INT8, int8, 1, 1)
 #undef X

@@ -61,7 +61,7 @@ ALWAYS_INLINE void store_sums(const sums *acc, const int n, float *const *y, int
 /* Every line counts: a head of 32 bytes between blocks may be all that needs one. */
 ALWAYS_INLINE void prefetch_block(const sl__format f, const chunk *c, int32_t b) {
     const int head = sl__layouts[f].columns == SL_Q_BLOCK ? sl__layouts[f].head : 0;
-    prefetch(c->ahead, c->quants + b * c->stride - head, head + sl__layouts[f].quants);
+    prefetch(c->kind, c->quants + b * c->stride - head, head + sl__layouts[f].quants);
 }
 
 /* y += a chunk, which begins at block `first`, for n rows. */
@@ -180,11 +180,11 @@ ALWAYS_INLINE void multiply(const sl__format f, tile_fn *add, bool asking, const
     const bool apart = sl__format_has_grid(f) || (n_rows > SL_KERNEL_ROWS && !bytes);
     const uint8_t *unit = panels;
     chunk c;
-    c.ahead = ahead_of(asking, n_rows);
+    c.kind = walk_of(asking, n_rows);
     for (int32_t p = 0; p < n_panels; p++)
         for (int32_t first = 0; first < blocks; first += CHUNK_BLOCKS) {
             c.n_blocks = sl__min_i32(CHUNK_BLOCKS, blocks - first);
-            if (sl__layouts[f].columns > SL_Q_BLOCK) prefetch(c.ahead, unit, sl__layouts[f].head);
+            if (sl__layouts[f].columns > SL_Q_BLOCK) prefetch(c.kind, unit, sl__layouts[f].head);
             unit = sl__format_has_grid(f) ? load_grid_chunk(f, &c, unit) : load_chunk(f, &c, unit);
             if (apart && !sl__format_has_grid(f)) take_apart(f, &c);
             c.fresh = true;

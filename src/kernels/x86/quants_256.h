@@ -111,9 +111,9 @@ typedef struct chunk {
     int32_t bias;                                /* a pair of biases                      */
     int32_t n_blocks, stride;                    /* bytes from block to block             */
     bool fresh;                                  /* no tile has been multiplied yet       */
-    int32_t ahead;                               /* how far prefetch() asks               */
-    const uint8_t *quants;                       /* planes of the panel, or bytes         */
-    sl__grid_unit unit;                          /* its quants are the bytes              */
+    walk_kind kind;
+    const uint8_t *quants; /* planes of the panel, or bytes         */
+    sl__grid_unit unit;    /* its quants are the bytes              */
 } chunk;
 
 ALWAYS_INLINE __m256 load_halves(const uint8_t *p) {

@@ -208,95 +208,66 @@ ALWAYS_INLINE void multiply_halves(const sl__format f, const int n, __m512 acc[S
     }
 }
 
-/* A walk that asks takes four panels at a time, a block of each in turn: four streams of
- * lines keep more of them on their way than one (docs/performance.md, "Prefetching"). */
-enum { STREAMS = 4, STREAM_BYTES = 1024 };
-
-/* Neighbouring panels that are walked side by side. */
-typedef struct strip {
-    const uint8_t *panel; /* the first */
-    size_t panel_bytes;
-    int32_t n_in;
-} strip;
-
-/* f, n, streams and ahead are constant where this is compiled; f also for the code books, which
- * share one. */
-ALWAYS_INLINE void multiply_strip(const sl__format f, sl__format file_format, const int n,
-                                  const int streams, const int32_t ahead, const strip *t,
-                                  const act_rows *a, float *const *y, int32_t at) {
+/* f is constant where this is compiled, also for the code books, which share one. */
+ALWAYS_INLINE void multiply_walking(const sl__format f, sl__format file_format, const bool asking,
+                                    const int n, const uint8_t *panels, int32_t n_in,
+                                    int32_t n_panels, const void *const *x, float *const *y,
+                                    int32_t at) {
     const sl__layout l = sl__layouts[f];
-    const int32_t head = sl__layouts[file_format].head;
-    const uint8_t *unit = t->panel, *end = unit + t->panel_bytes;
-    /* past its panel a stream goes on in the next strip */
-    const ptrdiff_t onwards = ahead + (streams - 1) * (ptrdiff_t)t->panel_bytes;
-    __m512 acc[STREAMS][SL_KERNEL_ROWS];
+    act_rows a;
+    act_rows_of(&a, x, n_in, n);
+    const uint8_t *unit = panels;
     sl__grid_unit grid;
-    for (int k = 0; k < streams; k++)
+    for (int32_t p = 0; p < n_panels; p++) {
+        __m512 acc[SL_KERNEL_ROWS];
         for (int r = 0; r < n; r++)
-            acc[k][r] = _mm512_setzero_ps();
-    for (int32_t b = 0; b < t->n_in / SL_Q_BLOCK;) {
-        unit_scales u[STREAMS];
-        for (int k = 0; k < streams; k++) {
-            const uint8_t *from = unit + (size_t)k * t->panel_bytes;
-            prefetch(end - unit > ahead ? ahead : onwards, from, head);
+            acc[r] = _mm512_setzero_ps();
+        for (int32_t b = 0; b < n_in / SL_Q_BLOCK;) {
+            unit_scales u;
+            prefetch(walk_of(asking, n), unit, sl__layouts[file_format].head);
             if (f == GRID) {
-                sl__grid_unit_decode(file_format, &grid, from);
-                u[k].d = _mm512_loadu_ps(grid.d);
+                sl__grid_unit_decode(file_format, &grid, unit);
+                u.d = _mm512_loadu_ps(grid.d);
             } else
-                load_unit(f, &u[k], from);
-        }
-        unit += head;
-        for (int32_t s = 0; s < l.columns / SL_Q_BLOCK; s++, b++, unit += l.quants)
-            for (int k = 0; k < streams; k++) {
-                const uint8_t *from = unit + (size_t)k * t->panel_bytes;
+                load_unit(f, &u, unit);
+            unit += sl__layouts[file_format].head;
+            for (int32_t s = 0; s < l.columns / SL_Q_BLOCK; s++, b++, unit += l.quants) {
                 block_scales scales;
                 __m512i w[8];
-                prefetch(end - unit > ahead ? ahead : onwards, from, l.quants);
-                load_block(f, &scales, f == GRID ? &grid.sub : &u[k].sub, &u[k], s);
-                load_quants(f, w, f == GRID ? grid.quants + 512 * s : from);
+                prefetch(walk_of(asking, n), unit, l.quants);
+                load_block(f, &scales, f == GRID ? &grid.sub : &u.sub, &u, s);
+                load_quants(f, w, f == GRID ? grid.quants + 512 * s : unit);
                 if (sl__format_has_halves(f))
-                    multiply_halves(f, n, acc[k], w, &scales, a, b);
+                    multiply_halves(f, n, acc, w, &scales, &a, b);
                 else
-                    multiply_block(f, n, acc[k], w, &scales, a, b);
+                    multiply_block(f, n, acc, w, &scales, &a, b);
             }
-    }
-    for (int k = 0; k < streams; k++)
+        }
         for (int r = 0; r < n; r++)
-            _mm512_storeu_ps(y[r] + at + k * SL_PANEL_ROWS, acc[k][r]);
+            _mm512_storeu_ps(y[r] + at + p * SL_PANEL_ROWS, acc[r]);
+    }
 }
 
 ALWAYS_INLINE void multiply(const sl__format f, sl__format file_format, const int n,
                             const uint8_t *panels, int32_t n_in, int32_t n_panels,
                             const void *const *x, float *const *y, int32_t at) {
-    strip s = {panels, sl__format_panel_bytes(file_format, n_in), n_in};
-    act_rows a;
-    act_rows_of(&a, x, n_in, n);
-    for (int32_t p = 0; p < n_panels; p++, s.panel += s.panel_bytes)
-        multiply_strip(f, file_format, n, 1, ahead_of(false, n), &s, &a, y, at + p * SL_PANEL_ROWS);
+    multiply_walking(f, file_format, false, n, panels, n_in, n_panels, x, y, at);
 }
 
 ALWAYS_INLINE void matmul(const sl__format f, const int n, const uint8_t *panels, int32_t n_in,
                           int32_t n_panels, const void *const *x, float *const *y, int32_t at) {
-    multiply(f, f, n, panels, n_in, n_panels, x, y, at);
+    multiply_walking(f, f, false, n, panels, n_in, n_panels, x, y, at);
 }
 
 ALWAYS_INLINE void matmul_asking(const sl__format f, const int n, const uint8_t *panels,
                                  int32_t n_in, int32_t n_panels, const void *const *x,
                                  float *const *y, int32_t at) {
-    strip s = {panels, sl__format_panel_bytes(f, n_in), n_in};
-    act_rows a;
-    act_rows_of(&a, x, n_in, n);
-    int32_t p = 0;
-    for (; p + STREAMS <= n_panels; p += STREAMS, s.panel += STREAMS * s.panel_bytes)
-        multiply_strip(f, f, n, STREAMS, STREAM_BYTES, &s, &a, y, at + p * SL_PANEL_ROWS);
-    for (; p < n_panels; p++, s.panel += s.panel_bytes)
-        multiply_strip(f, f, n, 1, PREFETCH_BYTES, &s, &a, y, at + p * SL_PANEL_ROWS);
+    multiply_walking(f, f, true, n, panels, n_in, n_panels, x, y, at);
 }
 
 #define X(NAME, name, columns, bytes)                                                              \
     MATMUL(void, sl__matmul_##name##_avx512, matmul, SL_FORMAT_##NAME)                             \
-    MATMUL_ASKING(void, sl__matmul_##name##_avx512_asking, matmul_asking, SL_FORMAT_##NAME,        \
-                  sl__matmul_##name##_avx512)
+    MATMUL(void, sl__matmul_##name##_avx512_asking, matmul_asking, SL_FORMAT_##NAME)
 SL_PLANE_FORMATS(X)
 #undef X
 
@@ -305,7 +276,6 @@ GRID_PRODUCTS
 /* Decoding a code book takes longer than its bytes: nobody asks. */
 #define X(NAME, name, columns, bytes)                                                              \
     MATMUL(void, sl__matmul_##name##_avx512, matmul_grid, SL_FORMAT_##NAME)                        \
-    MATMUL_ASKING(void, sl__matmul_##name##_avx512_asking, matmul_grid, SL_FORMAT_##NAME,          \
-                  sl__matmul_##name##_avx512)
+    MATMUL(void, sl__matmul_##name##_avx512_asking, matmul_grid, SL_FORMAT_##NAME)
 SL_GRID_FORMATS(X)
 #undef X
