@@ -125,8 +125,16 @@ def qwen2moe(**more: Any) -> nn.Module:
     return hf.Qwen2MoeForCausalLM(hf.Qwen2MoeConfig(**SMALL | sizes | shared | more))
 
 
-def deepseek(*, n_dense: int, scale: float, **more: Any) -> nn.Module:
-    """Llama's attention, DeepseekV2's experts: four of width 16, two per token, two shared."""
+class Nothing(nn.Module):
+    """What no shared experts add."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Zeros."""
+        return torch.zeros_like(x)
+
+
+def deepseek(*, n_dense: int, scale: float, shared: int = 2, **more: Any) -> nn.Module:
+    """Llama's attention, DeepseekV2's experts: four of width 16, two per token, some shared."""
     model = llama(intermediate_size=48, num_hidden_layers=3, **more)
     config = DeepseekV2Config(
         hidden_size=WIDTH,
@@ -134,13 +142,15 @@ def deepseek(*, n_dense: int, scale: float, **more: Any) -> nn.Module:
         moe_intermediate_size=16,
         n_routed_experts=4,
         num_experts_per_tok=2,
-        n_shared_experts=2,
+        n_shared_experts=max(shared, 1),
         routed_scaling_factor=scale,
         topk_method="greedy",
     )
     config._experts_implementation = "eager"
     for layer in model.model.layers[n_dense:]:
         layer.mlp = DeepseekV2Moe(config)
+        if shared == 0:
+            layer.mlp.shared_experts = Nothing()
     return model
 
 
@@ -506,6 +516,60 @@ CASES = [
             "rope.freq_base": 100000.0,
         },
         llama_cpp="it wants output.bias for phimoe",
+    ),
+    Case(
+        "qwen3moe_biases_longrope",
+        "qwen3moe",
+        lambda: qwen3moe(
+            num_attention_heads=6,
+            head_dim=6,
+            norm_topk_prob=True,
+            attention_bias=True,
+            rope_parameters=rope(
+                kind="longrope",
+                short_factor=FACTORS_SHORT,
+                long_factor=FACTORS_LONG,
+                original_max_position_embeddings=16,
+                attention_factor=1.1,
+                factor=16.0,
+            ),
+        ),
+        {
+            "embedding_length": 28,
+            "feed_forward_length": 48,
+            "attention.head_count": 6,
+            "attention.key_length": 6,
+            "attention.value_length": 6,
+            "expert_count": 6,
+            "expert_used_count": 3,
+            "expert_feed_forward_length": 20,
+            "rope.scaling.type": "longrope",
+            "rope.scaling.attn_factor": 1.1,
+            "rope.scaling.original_context_length": 16,
+        },
+        llama_cpp="no such biases for qwen3moe",
+    ),
+    Case(
+        "olmoe_biases",
+        "olmoe",
+        lambda: olmoe(num_key_value_heads=4, attention_bias=True),
+        EXPERTS_OLMOE | {"attention.head_count_kv": 4},
+        llama_cpp="no such biases for olmoe",
+    ),
+    Case(
+        "deepseek_none_shared",
+        "deepseek",
+        lambda: deepseek(n_dense=1, scale=1.0, shared=0, num_key_value_heads=4),
+        EXPERTS_DEEPSEEK
+        | {
+            "attention.head_count_kv": 4,
+            "leading_dense_block_count": 1,
+            "expert_shared_count": 0,
+            "expert_weights_scale": 1.0,
+            "rope.dimension_count": 6,
+        },
+        permute=True,
+        llama_cpp="it wants shared experts for deepseek",
     ),
 ]
 

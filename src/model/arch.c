@@ -1,6 +1,8 @@
 /* arch.c - the table of architectures, the keys they share, the parts of their layers. */
 #include "model/arch.h"
 
+#include <float.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -106,7 +108,7 @@ static void read_experts(reading *r, sl_model_facts *f, sl__switches *s) {
         read_i32(r, "expert_shared_feed_forward_length", 1, SL_WIDTH_MAX, &f->shared_width);
     } else {
         int32_t count = 0;
-        read_i32(r, "expert_shared_count", 1, SL_WIDTH_MAX / f->expert_width, &count);
+        read_i32(r, "expert_shared_count", 0, SL_WIDTH_MAX / f->expert_width, &count);
         f->shared_width = count * f->expert_width;
     }
 }
@@ -128,6 +130,9 @@ static void read_rope_scaling(reading *r, const sl_model_facts *f, sl__switches 
     read_i32_or(r, "rope.scaling.original_context_length", f->context_train, 1, SL_CONTEXT_MAX,
                 &s->rope_context);
     read_f32_or(r, "rope.scaling.attn_factor", 1, 1e-3f, 1e3f, &s->rope_amplitude);
+    float yarn_amplitude = 1;
+    read_f32_or(r, "rope.scaling.yarn_attn_factor", 1, 1e-3f, 1e3f, &yarn_amplitude);
+    s->rope_amplitude *= yarn_amplitude; /* llama.cpp multiplies them, too */
     read_f32_or(r, "rope.scaling.yarn_beta_fast", 32, 1e-3f, 1e6f, &s->yarn_fast);
     read_f32_or(r, "rope.scaling.yarn_beta_slow", 1, 1e-3f, 1e6f, &s->yarn_slow);
     if (r->status != SL_OK) return;
@@ -141,6 +146,57 @@ static void read_rope_scaling(reading *r, const sl_model_facts *f, sl__switches 
     r->status = sl__gguf_fail_key(r->g, key_of(r, "rope.scaling.type"), r->err,
                                   "\"%.*s\", expected none, linear, yarn or longrope",
                                   (int)(type.n < 64 ? type.n : 64), type.bytes);
+}
+
+/* Keys of other models that would change the numbers and that no architecture here obeys:
+ * better refused than passed over. Each has a value that says "as usual". */
+static void refuse_unobeyed(reading *r, const sl_model_facts *f, const sl__switches *s) {
+    const float yarn = s->rope_scaling == SL_ROPE_YARN ? 1 : 0;
+    const struct {
+        const char *suffix;
+        float usual, also;
+    } numbers[] = {
+        {"attention.clamp_kqv", 0, 0},
+        {"attention.max_alibi_bias", 0, 0},
+        {"attention.scale", 1 / sqrtf((float)f->head_dim), 0},
+        {"attn_logit_softcapping", 0, 0},
+        {"router_logit_softcapping", 0, 0},
+        {"final_logit_softcapping", 0, 0},
+        {"logit_scale", 1, 0},
+        {"residual_scale", 1, 0},
+        {"embedding_scale", 1, 0},
+        {"rope.scaling.yarn_ext_factor", yarn, -1},
+        {"rope.scaling.yarn_log_multiplier", 0, 0},
+    };
+    static const struct {
+        const char *suffix;
+        int32_t usual; /* 0 is, too */
+    } counts[] = {
+        {"expert_gating_func", 1}, /* a softmax */
+        {"expert_group_count", 1},        {"moe_every_n_layers", 1},
+        {"interleave_moe_layer_step", 1}, {"attention.sliding_window_pattern", 1},
+    };
+    for (size_t i = 0; i < SL_COUNT(numbers) && r->status == SL_OK; i++) {
+        const float usual = numbers[i].usual;
+        float value = usual;
+        read_f32_or(r, numbers[i].suffix, usual, -FLT_MAX, FLT_MAX, &value);
+        if (fabsf(value - usual) <= 1e-5f * fabsf(usual) || value == numbers[i].also) continue;
+        if (r->status == SL_OK)
+            r->status = sl__gguf_fail_key(r->g, r->key, r->err, "%g is not supported, only %g",
+                                          (double)value, (double)usual);
+    }
+    for (size_t i = 0; i < SL_COUNT(counts) && r->status == SL_OK; i++) {
+        int32_t value = 0;
+        read_i32_or(r, counts[i].suffix, 0, INT32_MIN, INT32_MAX, &value);
+        if (r->status == SL_OK && value != 0 && value != counts[i].usual)
+            r->status = sl__gguf_fail_key(r->g, r->key, r->err, "%d is not supported, only %d",
+                                          value, counts[i].usual);
+    }
+    bool causal = true;
+    if (r->status == SL_OK)
+        r->status = sl__gguf_bool_or(r->g, key_of(r, "attention.causal"), true, &causal, r->err);
+    if (r->status == SL_OK && !causal)
+        r->status = sl__gguf_fail_key(r->g, r->key, r->err, "false is not supported");
 }
 
 static sl_status check_facts(const sl__gguf *g, const sl_model_facts *f, sl_error *err) {
@@ -171,6 +227,7 @@ sl_status sl__arch_describe(const sl__arch *arch, const sl__gguf *g, sl_model_fa
     read_f32_or(&r, "rope.freq_base", 10000, 1, 1e12f, &f->rope_base);
     read_i32_or(&r, "rope.dimension_count", f->head_dim, 2, f->head_dim, &f->rope_dims);
     read_rope_scaling(&r, f, switches);
+    refuse_unobeyed(&r, f, switches);
     return r.status == SL_OK ? check_facts(g, f, err) : r.status;
 }
 
@@ -305,8 +362,9 @@ bool sl__arch_rule_applies(const sl__tensor_rule *rule, const sl__gguf *g,
     switch (rule->presence) {
     case SL_IN_ALL:
         return true;
-    case SL_IN_EXPERTS:
-        return index >= facts->dense_layers;
+    case SL_IN_EXPERTS: /* no shared experts, no matrices of theirs */
+        return index >= facts->dense_layers && sl__arch_dim(facts, rule->n_in) > 0 &&
+               sl__arch_dim(facts, rule->n_out) > 0;
     case SL_IN_DENSE:
         return index < facts->dense_layers;
     case SL_IF_THERE:

@@ -2,7 +2,8 @@
  *
  * Llama's attention; the first leading_dense_block_count layers have a feed-forward, the
  * others a softmax router without renormalisation (times expert_weights_scale) and
- * expert_shared_count shared experts, which are one feed-forward that many times as wide. */
+ * expert_shared_count shared experts (0: none), which are one feed-forward that many times as
+ * wide. */
 #include "model/arch.h"
 
 const sl__arch sl__arch_deepseek = {

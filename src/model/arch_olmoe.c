@@ -9,5 +9,5 @@ const sl__arch sl__arch_olmoe = {
     .name = "olmoe",
     .experts = SL_EXPERTS_ALWAYS,
     .switches = {.qk_norm = SL_QK_NORM_ROW},
-    .parts = {&sl__part_attention, &sl__part_row_norms, &sl__part_experts},
+    .parts = {&sl__part_attention, &sl__part_maybe_biases, &sl__part_row_norms, &sl__part_experts},
 };

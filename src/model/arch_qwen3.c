@@ -7,5 +7,5 @@ const sl__arch sl__arch_qwen3 = {
     .name = "qwen3",
     .experts = SL_EXPERTS_NEVER,
     .switches = {.qk_norm = SL_QK_NORM_HEAD},
-    .parts = {&sl__part_attention, &sl__part_head_norms, &sl__part_dense},
+    .parts = {&sl__part_attention, &sl__part_maybe_biases, &sl__part_head_norms, &sl__part_dense},
 };

@@ -8,5 +8,5 @@ const sl__arch sl__arch_qwen3moe = {
     .name = "qwen3moe",
     .experts = SL_EXPERTS_ALWAYS,
     .switches = {.qk_norm = SL_QK_NORM_HEAD, .renormalise_experts = true},
-    .parts = {&sl__part_attention, &sl__part_head_norms, &sl__part_experts},
+    .parts = {&sl__part_attention, &sl__part_maybe_biases, &sl__part_head_norms, &sl__part_experts},
 };

@@ -43,6 +43,9 @@ static const golden goldens[] = {
     {"qwen2moe_renormalised_tied_yarn", 4, 2, 0, 0, 40, 0},
     {"deepseek_wide_heads_linear", 4, 2, 0, 0, 32, 0},
     {"phimoe_wide_heads", 4, 2, 0, 0, 0, 0},
+    {"qwen3moe_biases_longrope", 6, 3, 0, 0, 0, 0},
+    {"olmoe_biases", 5, 2, 0, 0, 0, 0},
+    {"deepseek_none_shared", 4, 2, 1, 48, 0, 0},
 };
 
 static void golden_path(char out[WORLD_PATH_MAX], const char *name, const char *ending) {
@@ -357,10 +360,14 @@ static const struct {
     {"phimoe_long", "output_norm.bias", "output_norm.bais", "output_norm.bias is missing"},
     {"phimoe_long", "longrope", "longrape", "phimoe.rope.scaling.type"},
     {"qwen3_yarn_tied", "qwen3", "qwen9", "expected one of qwen3moe, "},
+    {"olmoe_renormalised_linear", "rope.scaling.factor", "attention.clamp_kqv",
+     "olmoe.attention.clamp_kqv"},
+    {"deepseek_scaled", "leading_dense_block_count", "interleave_moe_layer_step",
+     "deepseek.interleave_moe_layer_step"},
 };
 
 /* Mutations: take a missing optional tensor for a missing one, or the other way round; let
- * a tensor nobody reads pass. */
+ * a tensor nobody reads pass, or a key that nobody obeys. */
 static void what_is_missing_is_named(void **state) {
     (void)state;
     for (size_t i = 0; i < SL_COUNT(spoilt); i++) {
