@@ -242,6 +242,40 @@ def test_turns_of_several_lines_on_a_terminal():
     assert terminal.end() == 0
 
 
+def test_a_paste_of_several_lines_is_one_turn():
+    terminal = Terminal(*GREEDY)
+    while b"> " not in terminal.seen:
+        terminal.read_some(time.monotonic() + 60)
+    assert b"\x1b[?2004h" in terminal.seen
+    terminal.prompt()
+    terminal.send("\x1b[200~Repeat this:\rone é\r\ttwo\x07\r\x1b[201~\r")
+    terminal.expect("two")
+    terminal.expect("\n")
+    assert terminal.prompt() == first_answer("Repeat this:\none é\n\ttwo", *GREEDY) + "\n"
+    terminal.send("\x1b[A\r")  # remembered as one
+    terminal.expect("two")
+    terminal.expect("\n")
+    assert terminal.prompt() != ""
+    terminal.send("\x04")
+    assert terminal.end() == 0
+
+
+def test_two_chats_at_once_remember_the_lines_of_both():
+    env = {"XDG_STATE_HOME": path("both")}
+    terminals = [Terminal(*GREEDY, env=env) for _ in range(2)]
+    for terminal, line in zip(terminals, ("/frob", "/nicate")):
+        terminal.prompt()
+        terminal.send(line + "\r")
+        terminal.expect("\n")
+        assert "unknown command" in terminal.prompt()
+    for terminal in terminals:
+        terminal.send("\x04")
+        assert terminal.end() == 0
+    with open(path("both/sluice/chat_history"), encoding="utf-8") as f:
+        lines = f.read().split("\n")
+    assert lines[1:] == ["/frob\\012", "/nicate\\012", ""], lines
+
+
 def test_ctrl_c_stops_the_answer_and_not_the_program():
     terminal = Terminal(*SLOW)
     terminal.prompt()
