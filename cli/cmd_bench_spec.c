@@ -122,10 +122,14 @@ static bool add_arms(const spec_options *o, eval_run *run) {
 
 static int write_page(const char *path, const eval_run *run) {
     FILE *page = fopen(path, "wb");
-    if (page) eval_print_page(page, run);
-    const bool failed = !page || ferror(page) != 0;
-    if ((page && fclose(page) != 0) || failed) {
-        cli_complain("%s: %s", path, errno ? strerror(errno) : "write error");
+    const char *failure = page ? NULL : strerror(errno);
+    if (page) {
+        eval_print_page(page, run);
+        failure = cli_write_failure(page);
+        if (fclose(page) != 0 && !failure) failure = strerror(errno);
+    }
+    if (failure) {
+        cli_complain("%s: %s", path, failure);
         return CLI_FAILED;
     }
     return CLI_OK;

@@ -123,11 +123,11 @@ static int open_output(const char *path, FILE **out) {
 
 static int close_output(const char *path, FILE **out) {
     if (!*out) return CLI_OK;
-    const int had_error = ferror(*out);
-    const int close_error = fclose(*out);
+    const char *failure = cli_write_failure(*out);
+    if (fclose(*out) != 0 && !failure) failure = strerror(errno);
     *out = NULL;
-    if (!had_error && close_error == 0) return CLI_OK;
-    cli_complain("%s: %s", path, errno ? strerror(errno) : "write error");
+    if (!failure) return CLI_OK;
+    cli_complain("%s: %s", path, failure);
     return CLI_FAILED;
 }
 

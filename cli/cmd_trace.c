@@ -113,9 +113,10 @@ static int write_page(const cli_trace *t, const char *path) {
         return CLI_FAILED;
     }
     const int code = cli_trace_page(out, t);
-    const int failed = ferror(out);
-    if (fclose(out) != 0 || failed) {
-        cli_complain("%s: cannot be written", path);
+    const char *failure = cli_write_failure(out);
+    if (fclose(out) != 0 && !failure) failure = strerror(errno);
+    if (failure) {
+        cli_complain("%s: %s", path, failure);
         return CLI_FAILED;
     }
     return code;

@@ -73,10 +73,9 @@ static int run_help(int argc, char **argv) {
 
 /* Results that could not be written are no success; a reader that left is none of ours. */
 static int flush_results(int code) {
-    errno = 0;
-    if (fflush(stdout) == 0 && !ferror(stdout)) return code;
-    if (errno == EPIPE) return code;
-    cli_complain("standard output: %s", errno ? strerror(errno) : "write error");
+    const char *failure = cli_write_failure(stdout);
+    if (!failure || errno == EPIPE) return code;
+    cli_complain("standard output: %s", failure);
     return code == CLI_OK ? CLI_FAILED : code;
 }
 

@@ -1,9 +1,11 @@
 /* message.c - errors in one voice. */
 #include "message.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cmd.h"
 
@@ -23,4 +25,12 @@ int cli_complain_status(const char *context, sl_status status, const sl_error *e
     else
         cli_complain("%s", text);
     return status == SL_E_ARG ? CLI_USAGE : CLI_FAILED;
+}
+
+const char *cli_write_failure(FILE *file) {
+    const int failed = ferror(file);
+    errno = 0;
+    if (fflush(file) == 0 && !failed) return NULL;
+    if (errno == 0) (void)(fputc('\n', file) != EOF && fflush(file));
+    return errno ? strerror(errno) : "write error";
 }

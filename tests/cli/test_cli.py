@@ -614,10 +614,15 @@ def test_a_full_disk_is_an_error():
             done = subprocess.run([SLUICE, *args], stdout=full, stdin=subprocess.DEVNULL,
                                   stderr=subprocess.PIPE, timeout=60, check=False)
         assert done.returncode == 1, args
-        one_line(done.stderr.decode(), "standard output: ")  # the reason, unless found midway
-    code, _, err = sluice("run", "-p", "x", "-n", "1", "-q", "--stats-json", "/dev/full")
-    assert code == 1
-    one_line(err, "/dev/full")
+        one_line(done.stderr.decode(), "standard output: No space left")
+    trace = path("full.jsonl")
+    assert sluice("run", "-p", "x", "-n", "8", "-q", "--spec-trace", trace)[0] == 0
+    for args in (["run", "-p", "x", "-n", "1", "-q", "--stats-json", "/dev/full"],
+                 ["run", "-p", "x", "-n", "99", "--ignore-eos", "-q", "--spec-trace", "/dev/full"],
+                 ["trace", trace, "-o", "/dev/full"]):
+        code, _, err = sluice(*args)
+        assert code == 1, args
+        one_line(err, "/dev/full: No space left")
 
 
 def test_two_at_once_do_not_disturb_each_other():
