@@ -199,19 +199,20 @@ static void refuse_unobeyed(reading *r, const sl_model_facts *f, const sl__switc
         r->status = sl__gguf_fail_key(r->g, r->key, r->err, "false is not supported");
 }
 
-static sl_status check_facts(const sl__gguf *g, const sl_model_facts *f, sl_error *err) {
+static void check_facts(reading *r, const sl_model_facts *f) {
+    if (r->status != SL_OK) return;
     if (f->heads % f->kv_heads != 0)
-        return sl__fail(err, SL_E_FORMAT, SL_NOWHERE,
-                        "%s: %d attention heads are not a multiple of %d key/value heads", g->file,
-                        f->heads, f->kv_heads);
-    if (f->rope_dims % 2 != 0)
-        return sl__fail(err, SL_E_FORMAT, SL_NOWHERE,
-                        "%s: RoPE over %d dimensions, expected an even number (it turns pairs)",
-                        g->file, f->rope_dims);
-    if (f->experts_per_token > f->experts)
-        return sl__fail(err, SL_E_FORMAT, SL_NOWHERE, "%s: %d experts per token of %d experts",
-                        g->file, f->experts_per_token, f->experts);
-    return SL_OK;
+        r->status = sl__gguf_fail_key(r->g, key_of(r, "attention.head_count_kv"), r->err,
+                                      "%d attention heads are not a multiple of %d key/value heads",
+                                      f->heads, f->kv_heads);
+    else if (f->rope_dims % 2 != 0)
+        r->status =
+            sl__gguf_fail_key(r->g, key_of(r, "rope.dimension_count"), r->err,
+                              "%d, expected an even number (RoPE turns pairs)", f->rope_dims);
+    else if (f->experts_per_token > f->experts)
+        r->status = sl__gguf_fail_key(r->g, key_of(r, "expert_used_count"), r->err,
+                                      "%d experts per token of %d experts", f->experts_per_token,
+                                      f->experts);
 }
 
 sl_status sl__arch_describe(const sl__arch *arch, const sl__gguf *g, sl_model_facts *f,
@@ -228,7 +229,8 @@ sl_status sl__arch_describe(const sl__arch *arch, const sl__gguf *g, sl_model_fa
     read_i32_or(&r, "rope.dimension_count", f->head_dim, 2, f->head_dim, &f->rope_dims);
     read_rope_scaling(&r, f, switches);
     refuse_unobeyed(&r, f, switches);
-    return r.status == SL_OK ? check_facts(g, f, err) : r.status;
+    check_facts(&r, f);
+    return r.status;
 }
 
 /* ---- parts ---- */

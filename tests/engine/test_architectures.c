@@ -394,12 +394,48 @@ static void what_is_missing_is_named(void **state) {
     }
 }
 
+/* Numbers that do not go together, in deepseek_scaled: 4 heads, 2 of keys, 2 of 4 experts. */
+static void what_does_not_fit_names_its_key(void **state) {
+    static const struct {
+        const char *key;
+        uint8_t value;
+        const char *text;
+    } cases[] = {
+        {"deepseek.attention.head_count_kv", 3, "4 attention heads"},
+        {"deepseek.expert_used_count", 5, "5 experts per token of 4"},
+        {"deepseek.rope.dimension_count", 5, "5, expected an even number"},
+    };
+    (void)state;
+    for (size_t i = 0; i < SL_COUNT(cases); i++) {
+        char path[WORLD_PATH_MAX];
+        size_t n, at = 0;
+        golden_path(path, "deepseek_scaled", "gguf");
+        unsigned char *bytes = world_read_file(path, &n);
+        const size_t length = strlen(cases[i].key);
+        while (at + length + 8 < n && memcmp(bytes + at, cases[i].key, length) != 0)
+            at++;
+        assert_true(at + length + 8 < n);
+        bytes[at + length + 4] = cases[i].value; /* behind the type, a u32 */
+        world_path(path, "misfit.gguf");
+        world_write_file(path, bytes, n);
+        free(bytes);
+
+        sl_model *model;
+        sl_error err = {0};
+        CHECK_CASE(sl_model_open(&model, path, NULL, &err) == SL_E_FORMAT && !model, "%s",
+                   cases[i].key);
+        CHECK_CASE(strstr(err.text, cases[i].key) && strstr(err.text, cases[i].text), "\"%s\"",
+                   err.text);
+    }
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(logits_are_those_of_hugging_face),
     cmocka_unit_test(a_row_has_the_same_bits_in_any_company),
     cmocka_unit_test(speculation_does_not_change_the_text),
     cmocka_unit_test(facts_add_up_to_what_a_pass_reads),
     cmocka_unit_test(what_is_missing_is_named),
+    cmocka_unit_test(what_does_not_fit_names_its_key),
 };
 
 WORLD_MAIN(tests)
