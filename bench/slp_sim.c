@@ -354,6 +354,10 @@ int main(int argc, char **argv) {
                  .shape = {24, 4},
                  .expert_share = 0.7,
                  .draft_max = 15};
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        fputs(usage, stdout);
+        return 0;
+    }
     if (!parse(argc, argv, &o)) {
         fputs(usage, stderr);
         return 2;

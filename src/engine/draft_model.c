@@ -1,6 +1,7 @@
 /* draft_model.c - rewind, catch up, go on; see draft_model.h. */
 #include "engine/draft_model.h"
 
+#include <float.h>
 #include <string.h>
 
 #include "base/base.h"
@@ -8,6 +9,8 @@
 #include "model/model.h"
 #include "sluice/generate.h"
 #include "spec/sampler.h"
+
+enum { MORE_TOKENS_MAX = 128 };
 
 /* ---- the two vocabularies ------------------------------------------------------- */
 
@@ -26,6 +29,17 @@ static readable readable_token(const sl__vocab *vocab, sl_token token) {
     return r;
 }
 
+/* Tokens from `first` on that stand for some text. */
+static int32_t texts_from(const sl__vocab *vocab, int32_t first) {
+    int32_t texts = 0;
+    for (int32_t i = first; i < sl__vocab_size(vocab); i++) {
+        size_t n;
+        (void)sl__vocab_bytes(vocab, i, true, &n);
+        texts += n > 0;
+    }
+    return texts;
+}
+
 sl_status sl__draft_model_check(const sl_model *target, const sl_model *draft, sl_error *err) {
     const int32_t n = sl__vocab_size(target->vocab), n_draft = sl__vocab_size(draft->vocab);
     const int32_t both = sl__min_i32(n, n_draft);
@@ -39,7 +53,7 @@ sl_status sl__draft_model_check(const sl_model *target, const sl_model *draft, s
                         i, readable_token(draft->vocab, i).text,
                         readable_token(target->vocab, i).text);
     }
-    if (n != n_draft)
+    if (texts_from(n > n_draft ? target->vocab : draft->vocab, both) > MORE_TOKENS_MAX)
         return sl__fail(err, SL_E_ARG, SL_NOWHERE,
                         "draft model: a vocabulary of %d tokens, the model has %d", n_draft, n);
     return SL_OK;
@@ -113,8 +127,8 @@ static bool choose(sl__draft_model *d, int32_t done, sl__draft_node *node) {
     const sl_model *model = sl_session_model(d->session);
     sl_token token;
     float confidence;
-    if (sl__sample_sure(d->logits, sl_model_facts_of(model)->vocab, d->sampling, place, d->banned,
-                        d->n_banned, d->scratch, &token, &confidence, NULL) != SL_OK) {
+    if (sl__sample_sure(d->logits, d->vocab, d->sampling, place, d->banned, d->n_banned, d->scratch,
+                        &token, &confidence, NULL) != SL_OK) {
         d->broken = true;
         return false;
     }
@@ -145,7 +159,14 @@ static sl__draft propose(sl__drafter *self, int32_t max, sl__draft_node *nodes) 
     return draft;
 }
 
+int32_t sl__draft_logits(int32_t vocab, const sl_model *draft) {
+    return sl__max_i32(vocab, sl_model_facts_of(draft)->vocab);
+}
+
+/* Tokens are chosen among the target's: those that this model lacks have no chance. */
 void sl__draft_model_init(sl__draft_model *d) {
+    for (int32_t i = sl_model_facts_of(sl_session_model(d->session))->vocab; i < d->vocab; i++)
+        d->logits[i] = -FLT_MAX;
     d->drafter = (sl__drafter){"draft-simple", reset, observe, propose, follow, behind};
     reset(&d->drafter);
 }

@@ -35,7 +35,8 @@ typedef struct sl__draft_model {
     int32_t n_text;
     int32_t base;   /* the session's first token is text[base]                             */
     int32_t agreed; /* tokens of the session known to be text[base ..]                     */
-    float *logits;  /* [vocab]                                                             */
+    int32_t vocab;  /* the target's tokens                                                 */
+    float *logits;  /* [sl__draft_logits(vocab, model)]                                    */
     void *scratch;  /* sl_sample_scratch_bytes(vocab)                                      */
     bool broken;    /* a pass failed: nothing is drafted any more                          */
 
@@ -45,12 +46,16 @@ typedef struct sl__draft_model {
 } sl__draft_model;
 
 /* Whether drafts of one model mean the same to the other: SL_OK, or SL_E_ARG with the first
- * token of the vocabularies that differs. */
+ * token of the vocabularies that differs. One may have tokens that the other lacks: any
+ * number that stand for no text, and a few (128, as in llama.cpp) that do. */
 SL_MUST_USE sl_status sl__draft_model_check(const sl_model *target, const sl_model *draft,
                                             sl_error *err);
 
-/* Complete a drafter whose fields from `session` to `text_max`, text, logits and scratch are
- * set. All memory is the caller's; nothing to release. */
+/* Room for logits: of the model that drafts, and of all tokens to choose from. */
+int32_t sl__draft_logits(int32_t vocab, const sl_model *draft);
+
+/* Complete a drafter whose fields from `session` to `text_max`, text, vocab, logits and
+ * scratch are set. All memory is the caller's; nothing to release. */
 void sl__draft_model_init(sl__draft_model *draft);
 
 #endif

@@ -29,7 +29,8 @@ static sl__draft_model *plan_model(const sl__sources_setting *t, sl__plan *plan)
     const size_t text_max = (size_t)t->context + SL_DRAFT_MAX;
     sl__draft_model *model = sl__plan_take(plan, 1, sizeof *model);
     sl_token *text = sl__plan_take(plan, text_max, sizeof *text);
-    float *logits = sl__plan_take(plan, (size_t)t->vocab, sizeof *logits);
+    const int32_t n_logits = sl__draft_logits(t->vocab, sl_session_model(t->params->draft_session));
+    float *logits = sl__plan_take(plan, (size_t)n_logits, sizeof *logits);
     void *scratch = sl__plan_take(plan, sl_sample_scratch_bytes(t->vocab), 1);
     if (!model) return NULL;
     *model = (sl__draft_model){.session = t->params->draft_session,
@@ -40,6 +41,7 @@ static sl__draft_model *plan_model(const sl__sources_setting *t, sl__plan *plan)
                                .n_min = t->params->draft_min,
                                .text_max = t->context,
                                .text = text,
+                               .vocab = t->vocab,
                                .logits = logits,
                                .scratch = scratch};
     sl__draft_model_init(model);

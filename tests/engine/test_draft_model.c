@@ -2,11 +2,14 @@
  * noise, and only where it speaks the same tokens. */
 #include "engine_world.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/base.h"
 #include "engine/draft_model.h"
+#include "model/expand.h"
 
 enum { CONTEXT = 512, N_MAX = 320 };
 
@@ -31,6 +34,7 @@ static drafting *begin(const sl_model *model, int32_t context, float temperature
                                  .sampling = &d->sampling,
                                  .text_max = CONTEXT,
                                  .text = malloc((CONTEXT + SL_DRAFT_MAX) * sizeof(sl_token)),
+                                 .vocab = vocab,
                                  .logits = malloc((size_t)vocab * sizeof(float)),
                                  .scratch = malloc(sl_sample_scratch_bytes(vocab))};
     assert_true(d->draft.text && d->draft.logits && d->draft.scratch);
@@ -262,6 +266,81 @@ static void a_draft_ends_where_it_is_told_to(void **state) {
     sl_model_close(&small);
 }
 
+/* ---- vocabularies of different sizes ------------------------------------------------------ */
+
+/* The embedded model with 904 tokens more, which stand for no text. */
+static sl_model *padded_model(void) {
+    static const sl__synth_shape padded = {.name = "padded",
+                                           .facts = {.layers = 6,
+                                                     .width = 1024,
+                                                     .heads = 4,
+                                                     .kv_heads = 2,
+                                                     .head_dim = 128,
+                                                     .experts = 64,
+                                                     .experts_per_token = 8,
+                                                     .expert_width = 64,
+                                                     .vocab = 5000}};
+    char path[WORLD_PATH_MAX];
+    const sl_expand_params expand = {.type = "keep"};
+    sl_error err = {0};
+    world_path(path, "padded.gguf");
+    if (sl__expand_to_shape(path, SL_MODEL_FILE, &padded, &expand, &err) != SL_OK)
+        fail_msg("%s", err.text);
+    sl_model *model = world_open(path, NULL, SL_LAYOUT_PACKED);
+    assert_int_equal(unlink(path), 0);
+    return model;
+}
+
+static sl_generate_stats generate(const sl_model *target, const sl_model *draft,
+                                  sl_generate_params params) {
+    sl_token prompt[1024];
+    sl_generate_stats stats;
+    sl_error err = {0};
+    const int32_t n = sl__min_i32(world_prompt(target, 0, prompt, 1024, NULL), N_MAX);
+    sl_session *s = world_session(target, CONTEXT, 1, 64, SL_KV_F16, SL_KV_F16);
+    if (draft) {
+        params.draft_session = world_session(draft, CONTEXT, 1, 64, SL_KV_F16, SL_KV_F16);
+        params.spec_types[0] = SL_SPEC_DRAFT;
+        params.n_spec_types = 1;
+        params.spec_policy = "static:3";
+    }
+    if (sl_generate(s, prompt, n, &params, &stats, &err) != SL_OK) fail_msg("%s", err.text);
+    sl_session_close(&params.draft_session);
+    sl_session_close(&s);
+    return stats;
+}
+
+/* Fails if tokens that only one of the models has are drafted, read beyond the smaller one's
+ * logits, or keep the two apart. */
+static void tokens_only_one_model_has_do_not_keep_it_from_drafting(void **state) {
+    (void)state;
+    sl_model *small = world_open(SL_DRAFT_FILE, NULL, SL_LAYOUT_PACKED);
+    sl_model *other = world_open(SL_MODEL_FILE, NULL, SL_LAYOUT_PACKED);
+    sl_model *padded = padded_model();
+    const sl_logit_bias biases[] = {{4500, 5.0f}, {4999, -INFINITY}};
+    for (size_t t = 0; t < SL_COUNT(temperatures); t++) {
+        sl_generate_params params = sl_generate_params_default();
+        params.max_tokens = 60;
+        params.sampling.temperature = temperatures[t];
+        params.sampling.bias = biases;
+        params.sampling.n_bias = t == 1 ? 2 : 0;
+        params.sampling.presence_penalty = t == 2 ? 0.1f : 0;
+        params.spec_policy = "off";
+        const sl_generate_stats plain = generate(padded, NULL, params);
+        const sl_generate_stats drafted = generate(padded, small, params);
+        assert_true(drafted.accepted > 5);
+        assert_int_equal(plain.token_hash, drafted.token_hash);
+        assert_int_equal(plain.logits_hash, drafted.logits_hash);
+        params.sampling.n_bias = 0; /* now the model that drafts has more tokens */
+        const sl_generate_stats twin = generate(other, padded, params);
+        CHECK_CASE(twin.accepted > 5 && twin.accepted * 10 > twin.drafted * 8, "%d of %d kept",
+                   (int)twin.accepted, (int)twin.drafted);
+    }
+    sl_model_close(&small);
+    sl_model_close(&other);
+    sl_model_close(&padded);
+}
+
 /* ---- errors ------------------------------------------------------------------------------ */
 
 static void what_cannot_draft_is_refused_by_name(void **state) {
@@ -303,6 +382,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(drafts_do_not_depend_on_what_was_drafted_before),
     cmocka_unit_test(a_text_longer_than_the_context_is_followed_through_a_window),
     cmocka_unit_test(a_draft_ends_where_it_is_told_to),
+    cmocka_unit_test(tokens_only_one_model_has_do_not_keep_it_from_drafting),
     cmocka_unit_test(what_cannot_draft_is_refused_by_name),
 };
 
