@@ -4,6 +4,7 @@
  *
  *     sum over iterations with K > 0 of (time - tokens * t_plain)
  *         <= e * (elapsed + 100 t_plain) + (time - expected time of the last such pass)
+ *            + stutters
  *
  * t_plain is the controller's own, as it was when each iteration was charged. */
 #include "sim_synthetic.h"
@@ -158,10 +159,11 @@ sim_scenario_result sim_scenario_run(uint64_t seed, uint64_t index) {
         if (k > 0) {
             loss += time - step.emitted * before.plain_ns;
             overrun = time > before.expected_ns ? time - before.expected_ns : 0;
+            overrun -= after.stutter_ns - before.stutter_ns;
         }
         /* t_plain may have become shorter since: then the limit did, after the fact */
         const double t = after.plain_ns > before.plain_ns ? after.plain_ns : before.plain_ns;
-        const double bound = e * (elapsed + 100 * t) + overrun;
+        const double bound = e * (elapsed + 100 * t) + overrun + after.stutter_ns;
         if (k > 0 && loss > bound * (1 + 1e-9)) r.broken = 1;
         if (k > 0 && loss / t > r.loss) {
             r.loss = loss / t;

@@ -79,7 +79,7 @@ void slp__cost_curve(const slp__cost *cost, int32_t rows_max, double *out) {
 
 /* A pass that took far longer or shorter than expected says so only in part: within a
  * band that narrows from a factor 2.25 to 1.25 as passes confirm each other. */
-void slp__cost_learn(slp__cost *cost, int32_t rows, double ratio, double expected) {
+double slp__cost_learn(slp__cost *cost, int32_t rows, double ratio, double expected) {
     const double before = (double)cost->passes[rows];
     const double band = 1.25 + 1 / (before + 1);
     const double passes = before < slp__k.passes_max ? before + 1 : slp__k.passes_max;
@@ -88,6 +88,7 @@ void slp__cost_learn(slp__cost *cost, int32_t rows, double ratio, double expecte
     const double correction = (ratio - 1) / (shape(rows) - 1);
     cost->correction[rows] += (float)((correction - (double)cost->correction[rows]) / passes);
     cost->passes[rows] = (float)passes;
+    return ratio;
 }
 
 void slp__cost_merge(slp__cost *all, const slp__cost *request, const uint16_t *ran) {

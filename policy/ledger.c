@@ -10,7 +10,7 @@
  *         sum of survival over K nodes - (ratio(K + 1) - 1),
  *     tokens gained minus the tokens of plain decoding in the same time. Equal: the smaller K.
  *  4. The ledger. loss = sum over iterations with K > 0 of (time - tokens * t_plain), time
- *     being the longer of measured and expected;
+ *     being the longer of expected and measured, of which a stutter is left out;
  *     limit = e * (time elapsed + 100 t_plain). Only those K compete in 3 for which
  *         loss + (ratio(K + 1) - 1) * t_plain <= limit,
  *     which is the loss should nothing be accepted. Time spent on a draft that had to be
@@ -221,11 +221,13 @@ void slp__ledger_observe(slp_controller *ctl, const slp_step *step, double total
     } else {
         const int32_t rows = step->drafted + 1;
         const double ratio = (total_ns - paid_ns) / plain_ns;
-        slp__cost_learn(&l->cost, rows, ratio, l->expected_ratio);
+        const double believed = slp__cost_learn(&l->cost, rows, ratio, l->expected_ratio);
         if (l->ran[rows] < UINT16_MAX) l->ran[rows]++;
-        /* A pass that was shorter than usual was lucky: its usual time is what it costs. */
-        const double charged = ratio > l->expected_ratio ? ratio : l->expected_ratio;
+        /* A pass that was shorter than usual was lucky: its usual time is what it costs. One
+         * that was far longer met something that plain decoding meets as well. */
+        const double charged = believed > l->expected_ratio ? believed : l->expected_ratio;
         ctl->stats.loss_ns += (charged - step->emitted) * plain_ns + paid_ns;
+        if (ratio > charged) ctl->stats.stutter_ns += (ratio - charged) * plain_ns;
     }
     ctl->stats.loss_max_ns = slp__ledger_loss_max(ctl);
     plan_next(ctl);

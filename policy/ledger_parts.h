@@ -37,8 +37,9 @@ void slp__cost_init(slp__cost *cost);
  * row: out[1] = 1 <= out[2] <= ... <= out[rows_max]; out[0] is left alone. */
 void slp__cost_curve(const slp__cost *cost, int32_t rows_max, double *out);
 
-/* A pass over rows > 1 took `ratio` plain times where `expected` was expected. */
-void slp__cost_learn(slp__cost *cost, int32_t rows, double ratio, double expected);
+/* A pass over rows > 1 took `ratio` plain times where `expected` was expected. Returns what
+ * of that is believed to be its rows' doing, and was learnt. */
+double slp__cost_learn(slp__cost *cost, int32_t rows, double ratio, double expected);
 
 /* Add to `all` what a request measured; ran [SLP__ROWS + 1] is how many passes it ran. */
 void slp__cost_merge(slp__cost *all, const slp__cost *request, const uint16_t *ran);

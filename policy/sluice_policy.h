@@ -401,6 +401,8 @@ typedef struct slp_stats {
     double loss_max_ns;     /* no row is verified that could take the loss above this     */
     double expected_tokens; /* what the latest plan promised: tokens ...                  */
     double expected_ns;     /* ... in this time; 0 = t_plain unknown                      */
+    double stutter_ns;      /* time of passes far beyond what their rows cost: the machine's,
+                               and not in loss_ns                                         */
 } slp_stats;
 
 void slp_controller_stats(const slp_controller *ctl, slp_stats *out);

@@ -132,7 +132,10 @@ static double run(const recording *r, int curve, uint64_t seed, slp_prior *prior
         elapsed += ns;
         if (step.drafted == 0) continue;
         loss += ns - step.emitted * before.plain_ns;
-        const double overrun = ns > before.expected_ns ? ns - before.expected_ns : 0;
+        const double stutter = stats_of(ctl).stutter_ns;
+        double overrun = ns > before.expected_ns ? ns - before.expected_ns : 0;
+        overrun += before.stutter_ns; /* all stutters but this one, which is in it */
+        if (overrun < stutter) overrun = stutter;
         const double bound = e * (elapsed + slp__k.grace_tokens * before.plain_ns) + overrun;
         const double excess = (loss - bound) / before.plain_ns;
         if (excess > g->excess) g->excess = excess;
