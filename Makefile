@@ -7,13 +7,15 @@
 #   make layers       who may include whom;  make tidy  clang-tidy
 #   make coverage     the suite again, counting: which lines of which file it runs
 #   make clean        remove build/
+#   PRESET=NAME       another of CMakePresets.json instead of release
 #
 # A missing package is named and installed where apt-get is (tools/setup.sh).
 
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 CLANG_FORMAT ?= $(shell command -v clang-format-14 || echo clang-format)
 CLANG_TIDY ?= $(shell command -v clang-tidy-14 || echo clang-tidy)
-BUILD = build/release
+PRESET ?= release
+BUILD = build/$(PRESET)
 C_FILES = git ls-files '*.c' '*.h'
 
 # Kernels that this machine's compiler cannot read.
@@ -31,16 +33,16 @@ everything: configure
 
 configure:
 	@tools/setup.sh build
-	@$(CMAKE) --preset release > /dev/null
+	@$(CMAKE) --preset $(PRESET) > /dev/null
 
 run: all
 	$(BUILD)/sluice run -f examples/prompts/edit.txt --temp 0
 
 test: everything
-	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -LE full
+	ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure --no-tests=error -LE full
 
 test-full: everything
-	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
+	ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure --no-tests=error
 
 format:
 	$(C_FILES) | xargs $(CLANG_FORMAT) -i
@@ -61,7 +63,7 @@ coverage:
 	@$(CMAKE) --preset coverage > /dev/null
 	@$(CMAKE) --build build/coverage --parallel $(JOBS)
 	find build/coverage -name '*.gcda' -delete
-	-ctest --test-dir build/coverage --output-on-failure -LE full
+	-ctest --test-dir build/coverage --parallel $(JOBS) --output-on-failure -LE full
 	@tools/coverage.py build/coverage
 
 clean:

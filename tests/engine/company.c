@@ -203,11 +203,13 @@ void try_model(const reference *ref, const char *path, const char *isa, sl_weigh
                int32_t n_batches, int32_t turn, const char *name) {
     sl_model *model = world_open(path, isa, layout);
     const bool slow = is_slow_table(sl_model_isa(model), n_batches);
+    const int32_t kinds = world_threads_max() < 8 ? 2 : 3; /* of more than one thread */
     if (slow) n_batches = sl__max_i32(3, n_batches / 5);
     for (size_t t = 0; t < SL_COUNT(thread_counts); t++) {
         const bool alone = thread_counts[t] == 1;
         char label[128];
-        if (!alone && !world_is_full() && turn % 3 + 1 != (int32_t)t) continue;
+        if (thread_counts[t] > world_threads_max()) continue;
+        if (!alone && !world_is_full() && turn % kinds + 1 != (int32_t)t) continue;
         (void)snprintf(label, sizeof label, "%s, %s, %s, %d threads", name, sl_model_isa(model),
                        sl_model_layout(model), thread_counts[t]);
         sl_session *s = world_session(model, TINY_CONTEXT, thread_counts[t], ROWS_MAX, ref->types.k,
@@ -215,7 +217,8 @@ void try_model(const reference *ref, const char *path, const char *isa, sl_weigh
         try_batches(ref, s, alone ? n_batches : sl__max_i32(2, n_batches / 6), 1000 + t, label);
         sl_session_close(&s);
         for (size_t c = alone ? 0 : 2; c < SL_COUNT(chunks); c++)
-            if (alone ? !(slow || world_is_slow()) || c == 3 : c == t + 1)
+            if (alone ? !(slow || world_is_slow()) || c == 3
+                      : c == t + 1 || (world_is_slow() && c == 4))
                 try_chunks(ref, model, chunks[c], thread_counts[t], label);
     }
     sl_model_close(&model);

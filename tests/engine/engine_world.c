@@ -26,6 +26,14 @@ bool world_is_slow(void) {
     return SL_TEST_SHARE < 10;
 }
 
+bool world_is_for_races(void) {
+    return SL_TEST_RACES;
+}
+
+int32_t world_threads_max(void) {
+    return world_is_slow() ? 3 : 8;
+}
+
 int32_t world_share(int32_t n, int32_t least) {
     return sl__max_i32(least, (int32_t)((int64_t)n * SL_TEST_SHARE / 100));
 }
@@ -481,6 +489,7 @@ const char *world_table(int32_t n) {
     static bool told;
     const char *name, *found = NULL;
     int usable;
+    if (world_is_for_races() && n > 0) return NULL;
     if (!told) tell_tables();
     told = true;
     for (int32_t i = 0; (name = sl_isa_name(i, &usable)) != NULL; i++)

@@ -16,6 +16,9 @@
 #include "sluice/model.h"
 #include "sluice/session.h"
 
+#ifndef SL_TEST_RACES /* built with ThreadSanitizer */
+#define SL_TEST_RACES 0
+#endif
 #ifndef SL_TEST_SHARE /* percent of a long test that this build runs (sanitizers are slow) */
 #define SL_TEST_SHARE 100
 #endif
@@ -27,6 +30,12 @@ bool world_is_full(void);
 
 /* Whether this build is so slow that prompts and texts should be short, too. */
 bool world_is_slow(void);
+
+/* Whether only races are looked for: one kernel table does, and fewer types of weights. */
+bool world_is_for_races(void);
+
+/* The most threads worth having in this build: 8, of which most wait; 3 in a slow one. */
+int32_t world_threads_max(void);
 
 /* n in a normal build, fewer under a sanitizer or without SIMD, at least `least`. */
 int32_t world_share(int32_t n, int32_t least);
@@ -82,7 +91,8 @@ void tiny_write_sparse(const tiny_shape *shape, const char *path);
 /* The embedded model with every tensor as F32, written once; its path. */
 const char *world_f32_model(void);
 
-/* i-th table of this CPU, best first, or NULL past the last. Which tables there are and
+/* i-th table of this CPU (the best alone, if the build is for races), best first, or NULL past
+ * the last. Which tables there are and
  * which of them the CPU lacks is printed once. */
 const char *world_table(int32_t i);
 

@@ -296,6 +296,7 @@ static void the_text_is_the_same_on_every_table_and_any_number_of_threads(void *
                 way w = plain;
                 (void)snprintf(w.policy, sizeof w.policy, "static:%d", 3 + (int)j);
                 w.threads = threads[j];
+                if (w.threads > world_threads_max()) continue;
                 run(q, &w, model, have);
                 compare(want, have, &w, n);
                 add_up(&t, have);
