@@ -169,7 +169,8 @@ static int open_terminal(cli_editor *e) {
     (void)el_set(e->el, EL_EDITOR, "emacs");
     (void)el_set(e->el, EL_SIGNAL, 0);
     (void)el_set(e->el, EL_GETCFN, read_key);
-    (void)el_set(e->el, EL_ADDFN, "insert-paste", "Insert what is pasted", insert_paste);
+    /* el_set() would leak copies of both texts. */
+    (void)el_wset(e->el, EL_ADDFN, L"insert-paste", L"Insert what is pasted", insert_paste);
     for (int i = 0; i < CLI_COUNT(keys); i++)
         (void)el_set(e->el, EL_BIND, keys[i].key, keys[i].action, NULL);
     (void)el_source(e->el, NULL);
