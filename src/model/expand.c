@@ -518,6 +518,18 @@ static sl_status write_file(expand *e, const char *path) {
 
 /* ---- the whole ---- */
 
+/* Tensors that only some models of the architecture have: biases, which no axis is laid for. */
+static sl_status check_no_biases(const expand *e, const char *path) {
+    const sl__tensor_rule *rule;
+    for (int32_t i = 0; (rule = sl__arch_rule(e->arch, i)) != NULL; i++)
+        for (int32_t l = 0; rule->presence == SL_IF_THERE && l < e->small->facts.layers; l++)
+            if (sl__arch_rule_applies(rule, &e->small->file, &e->small->facts, l))
+                return sl__fail(e->err, SL_E_FORMAT, SL_NOWHERE,
+                                "%s: blk.%d.%s: biases cannot be expanded", path, (int)l,
+                                rule->suffix);
+    return SL_OK;
+}
+
 static sl_status open_small(expand *e, const char *path) {
     const sl_model_params params = {.layout = SL_LAYOUT_MAPPED, .threads = 1};
     const sl_status status = sl_model_open(&e->small, path, &params, e->err);
@@ -532,7 +544,7 @@ static sl_status open_small(expand *e, const char *path) {
         return sl__fail(e->err, SL_E_FORMAT, SL_NOWHERE,
                         "%s: RoPE over a part of a head, or with factors, cannot be expanded",
                         path);
-    return SL_OK;
+    return check_no_biases(e, path);
 }
 
 /* The large model's sizes; what is not a size is the small model's. */

@@ -329,6 +329,8 @@ static void shapes_that_cannot_hold_the_model_are_refused(void **state) {
     s = dense;
     s.facts.dense_width = 256;
     check_refused(&s, SL_DRAFT_FILE, NULL, "feed-forward width: 256 cannot hold");
+    check_refused(&crowded, SL_TEST_DATA "/golden/arch/qwen3moe_biases_longrope.gguf", NULL,
+                  "attn_q.bias: biases cannot be expanded");
     check_refused(&crowded, SL_MODEL_FILE, "q4_k_m", "width: 1024 cannot hold");
     check_refused(&crowded, SL_MODEL_FILE, "q9", "unknown type \"q9\"");
     s = crowded;
